@@ -1,0 +1,360 @@
+"""How soon weir follows Consul, under load: from a change's commit to the first request that reaches a
+new instance, and to the last that reaches a removed one. bench/README.md says how it is measured.
+"""
+
+import argparse
+import http.client
+import itertools
+import json
+import mmap
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "tests"))
+
+from machine import description, exit_on_signals  # noqa: E402
+from support.certificates import certify  # noqa: E402
+from support.consul import Consul  # noqa: E402
+from support.ports import free_port  # noqa: E402
+from support.waiting import eventually  # noqa: E402
+from support.weir import Weir  # noqa: E402
+
+BENCH = pathlib.Path(__file__).resolve().parent
+BUILD = BENCH / ".work"
+STAMPS = 65536
+RATE = 1000          # requests/s
+QUIET_MS = 60        # after a removal: what comes later than this is counted as late
+CHURN = 100          # changes/s elsewhere
+
+
+def build_programs():
+    BUILD.mkdir(exist_ok=True)
+    for name in ("stamper", "watcher", "openloop", "instance"):
+        subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o",
+                        BUILD / name, BENCH / f"{name}.c", BENCH / "loopback.c"], check=True)
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
+
+
+def line_of(values):
+    return (f"{percentile(values, 50):8.2f} {percentile(values, 99):8.2f} {max(values):8.2f}"
+            f"   ({len(values)})")
+
+
+@contextmanager
+def program(*command):
+    """Runs until the block ends; its first line says that it is ready, if it says anything."""
+    child = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+@contextmanager
+def mapped(path, size):
+    with open(path, "wb") as file:
+        file.truncate(size)
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), size) as memory:
+        yield memory
+
+
+class Catalog:
+    """Consul's catalog over one connection: PUT, and when it was sent."""
+
+    def __init__(self, port):
+        self._http = http.client.HTTPConnection("127.0.0.1", port)
+
+    def put(self, path, body):
+        text = json.dumps(body)
+        began = time.monotonic_ns()
+        self._http.request("PUT", path, text)
+        answer = self._http.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"PUT {path}: {answer.status}")
+        return began
+
+    def add(self, service, address, port, weight=1):
+        return self.put("/v1/catalog/register", {
+            "Node": f"node-{address}", "Address": address, "Service": {
+                "ID": f"{service}-{address}", "Service": service, "Address": address, "Port": port,
+                "Weights": {"Passing": weight, "Warning": weight}}})
+
+    def remove(self, service, address):
+        return self.put("/v1/catalog/deregister", {
+            "Node": f"node-{address}", "ServiceID": f"{service}-{address}"})
+
+
+def churn(port):
+    """Until it is killed: CHURN changes/s in fifty services nobody asked about, and one that weir
+    follows."""
+    catalog = Catalog(port)
+    began = time.monotonic()
+    for turn in itertools.count():
+        address = f"127.9.{turn % 250}.1"
+        if turn // 250 % 2:
+            catalog.remove(f"other-{turn % 50}", address)
+        else:
+            catalog.add(f"other-{turn % 50}", address, 9)
+        time.sleep(max(0, began + (turn + 1) / CHURN - time.monotonic()))
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def count_sockets(pid, port):
+    own, count = set(), 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            own.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except OSError:
+            pass
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in table:
+            fields = line.split()
+            count += fields[2].endswith(f":{port:04X}") and f"socket:[{fields[9]}]" in own
+    return count
+
+
+class Rig:
+    """A Consul, instances that stamp, and weir with everything at its default."""
+
+    def __init__(self, arguments, stack, consul_hcl="", **settings):
+        self.directory = pathlib.Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="weir-bench-")))
+        self.consul = Consul(arguments.consul, str(self.directory / "consul"), hcl=consul_hcl)
+        stack.callback(self.consul.stop)
+        self.catalog = Catalog(self.consul.port)
+        self.port = free_port()
+        self.stamps = stack.enter_context(mapped(self.directory / "stamps", STAMPS * 24))
+        stamper = stack.enter_context(program(BUILD / "stamper", self.port,
+                                              self.directory / "stamps"))
+        stamper.stdout.readline()
+        self.weir = Weir(arguments.weir, self.directory / "weir", ACCESS_LOG="off",
+                         CONSUL_ADDR=settings.pop("CONSUL_ADDR", self.consul.address), **settings)
+        self.weir.settings.pop("WEIR_WORKERS")
+        self.weir.start()
+        stack.callback(self.weir.kill)
+        self.fresh = itertools.count(1)
+
+    def stamp(self, address):
+        """First and last in nanoseconds, and the number of requests."""
+        a, b = (int(part) for part in address.split(".")[2:])
+        return struct.unpack_from("QQQ", self.stamps, ((a << 8) | b) * 24)
+
+    def fill(self, count):
+        """`count` instances that stay."""
+        addresses = [f"127.1.{200 + number // 250}.{number % 250 + 1}" for number in range(count)]
+        for address in addresses:
+            self.catalog.add("bench", address, self.port)
+        return addresses
+
+    def next_address(self):
+        """One that was never used: a known one that comes again is damped."""
+        number = next(self.fresh)
+        return f"127.2.{number // 250}.{number % 250 + 1}"
+
+    @contextmanager
+    def load(self, seconds, failures):
+        """RATE requests/s for so long; `failures` gets what did not succeed."""
+        with program(BUILD / "openloop", self.weir.proxy_port, RATE, seconds, 2000) as loop:
+            loop.stdout.readline()
+            answers = []
+            reader = threading.Thread(target=lambda: answers.extend(loop.stdout))
+            reader.start()
+            yield
+            reader.join()
+            failures.extend(line for line in answers if line.split()[2] != "200")
+
+
+def measure_changes(arguments, pool, is_churning, count):
+    with ExitStack() as stack:
+        rig = Rig(arguments, stack)
+        rig.fill(pool)
+        rig.weir.serve("bench", "http://bench:80", paths=["/"], route={"strip_path": False})
+        if is_churning:
+            rig.weir.serve("other", "http://other-1:80", paths=["/other"])
+            stack.enter_context(program(sys.executable, __file__, "--churn", rig.consul.port))
+        eventually(lambda: len([t for t in rig.weir.targets_in_use()]) >= pool, within=60)
+        seen = stack.enter_context(mapped(rig.directory / "seen", 4096))
+        stack.enter_context(program(BUILD / "watcher", rig.consul.port, "bench",
+                                    rig.directory / "seen"))
+        time.sleep(0.5)
+        # In a pool of ten a newcomer gets its share; in a larger one that would be a request every
+        # tenth of a second or second, so there its weight makes it four of five.
+        weight = 1 if pool <= 10 else min(pool * 4, 65535)
+        adds, removes, floor, missed, late, failures = [], [], [], 0, 0, []
+        seconds = int(count * (0.14 if pool <= 100 else 0.2)) + 3
+        cpu, began = cpu_seconds(rig.weir.pid), time.monotonic()
+        with rig.load(seconds, failures):
+            for _ in range(count):
+                if time.monotonic() - began > seconds - 1:
+                    break
+                address = rig.next_address()
+                at = rig.catalog.add("bench", address, rig.port, weight)
+                deadline = time.monotonic() + 2
+                while not rig.stamp(address)[0] and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                first = rig.stamp(address)[0]
+                if not first:
+                    missed += 1
+                else:
+                    adds.append((first - at) / 1e6)
+                stamp = struct.unpack_from("Q", seen)[0]
+                if stamp > at:
+                    floor.append((stamp - at) / 1e6)
+                time.sleep(0.02)
+                at = rig.catalog.remove("bench", address)
+                time.sleep(QUIET_MS / 1000)
+                _, last, requests = rig.stamp(address)
+                removes.append(max(0, (last - at) / 1e6))
+                time.sleep(0.005)
+                late += rig.stamp(address)[2] - requests
+        cpu = (cpu_seconds(rig.weir.pid) - cpu) / (time.monotonic() - began)
+        name = f"{pool:>5} {'churn' if is_churning else 'quiet':>6}"
+        print(f"{name}  add      {line_of(adds)}\n{name}  remove   {line_of(removes)}\n"
+              f"{name}  watcher  {line_of(floor)}\n{name}  failed {len(failures)}, missed {missed}, "
+              f"late {late}, CPU {cpu * 100:.1f} %", flush=True)
+
+
+def measure_lost_state(arguments):
+    """Consul loses its state, and services register again eight seconds later."""
+    with ExitStack() as stack:
+        rig = Rig(arguments, stack)
+        addresses = rig.fill(10)
+        rig.weir.serve("bench", "http://bench:80", paths=["/"], route={"strip_path": False})
+        eventually(lambda: len(rig.weir.targets_in_use()) == 10)
+        failures = []
+        with rig.load(20, failures):
+            time.sleep(1)
+            rig.consul.restart(keep_data=False)
+            time.sleep(8)
+            rig.catalog = Catalog(rig.consul.port)
+            for address in addresses:
+                rig.catalog.add("bench", address, rig.port)
+            time.sleep(2)
+            address = rig.next_address()
+            at = rig.catalog.add("bench", address, rig.port)
+            eventually(lambda: rig.stamp(address)[0])
+            took = (rig.stamp(address)[0] - at) / 1e6
+        print(f"state lost, back after 8 s: failed {len(failures)}, next change routed after "
+              f"{took:.1f} ms", flush=True)
+
+
+def measure_rolling_restart(arguments):
+    """Each of ten instances is deregistered and killed at once, and replaced at its own address."""
+    with ExitStack() as stack:
+        rig = Rig(arguments, stack)
+        port, children = free_port(), {}
+
+        def start(number):
+            children[number] = subprocess.Popen(
+                [BUILD / "instance", f"127.0.8.{number}", str(port), str(number)],
+                stdout=subprocess.PIPE)
+            children[number].stdout.readline()
+            rig.catalog.add("bench", f"127.0.8.{number}", port)
+
+        def kill(number):
+            children[number].kill()
+            children[number].wait()
+            children[number].stdout.close()
+        for number in range(1, 11):
+            start(number)
+        stack.callback(lambda: [kill(number) for number in children])
+        rig.weir.serve("bench", "http://bench:80", paths=["/"], route={"strip_path": False})
+        eventually(lambda: len(rig.weir.targets_in_use()) == 10)
+        failures = []
+        with rig.load(8, failures):
+            time.sleep(0.5)
+            for number in range(1, 11):
+                rig.catalog.remove("bench", f"127.0.8.{number}")
+                kill(number)
+                start(number)
+                time.sleep(0.5)
+        print(f"rolling restart of ten, no grace: failed {len(failures)} of {8 * RATE}", flush=True)
+
+
+def measure_many(arguments, count, over_tls):
+    """Sockets, and CPU while nothing happens."""
+    with ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        hcl, settings, port = "", {}, None
+        if over_tls:
+            authority = certify(directory, "authority")
+            server = certify(directory, "server.dc1.consul", authority)
+            port = free_port()
+            hcl = (f'ports {{ https = {port} }} tls {{ https {{ cert_file = "{server[0]}" '
+                   f'key_file = "{server[1]}" }} }}')
+            settings = {"CONSUL_ADDR": f"https://127.0.0.1:{port}", "CONSUL_CACERT": authority[0],
+                        "CONSUL_SERVER_NAME": "server.dc1.consul"}
+        rig = Rig(arguments, stack, hcl, **settings)
+        for number in range(count):
+            rig.catalog.add(f"s{number}", f"127.1.{number // 250}.{number % 250 + 1}", rig.port)
+            rig.weir.admin.create("/upstreams", {"name": f"s{number}", "discovery": {
+                "type": "consul", "service": f"s{number}"}})
+        eventually(lambda: len(rig.weir.targets_in_use()) == count, within=120, every=0.5)
+        time.sleep(10)
+        cpu, most = cpu_seconds(rig.weir.pid), 0
+        for _ in range(40):
+            most = max(most, count_sockets(rig.weir.pid, port or rig.consul.port))
+            time.sleep(0.5)
+        cpu = (cpu_seconds(rig.weir.pid) - cpu) / 20
+        print(f"{count} services idle, {'https' if over_tls else 'http'}: {most} sockets at most, "
+              f"CPU {cpu * 100:.2f} %", flush=True)
+
+
+def main():
+    if sys.argv[1:2] == ["--churn"]:
+        churn(int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weir", default=str(REPOSITORY / "build/release/weir"))
+    parser.add_argument("--consul", help="default: what scripts/consul finds or builds")
+    parser.add_argument("--quick", action="store_true", help="a tenth, for a machine that tests")
+    parser.add_argument("--pools", default="10,100,1000", help="their sizes")
+    parser.add_argument("--changes", type=int, default=500, help="of each kind a case")
+    parser.add_argument("--only", default="changes,lost,rolling,idle,sockets")
+    arguments = parser.parse_args()
+    exit_on_signals()
+    build_programs()
+    arguments.consul = arguments.consul or subprocess.run(
+        [REPOSITORY / "scripts/consul"], check=True, stdout=subprocess.PIPE,
+        text=True).stdout.strip()
+    parts = arguments.only.split(",")
+    if arguments.quick:
+        arguments.pools, arguments.changes = "10,100", 40
+    print(f"{description()}. {RATE} requests/s.\n\n pool            "
+          f"ms from the commit:  p50      p99      max")
+    if "changes" in parts:
+        for pool in map(int, arguments.pools.split(",")):
+            for is_churning in (False, True):
+                measure_changes(arguments, pool, is_churning, arguments.changes)
+    if "lost" in parts:
+        measure_lost_state(arguments)
+    if "rolling" in parts:
+        measure_rolling_restart(arguments)
+    if "idle" in parts:
+        measure_many(arguments, 100 if arguments.quick else 500, over_tls=False)
+    if "sockets" in parts:
+        measure_many(arguments, 200 if arguments.quick else 2000, over_tls=True)
+        measure_many(arguments, 200 if arguments.quick else 2000, over_tls=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+#include "admin/plugins.h"
+
+#include "admin/info.h"
+#include "model/plugin_schema.h"
+#include "plugins/registry.h"
+
+json_t *admin_plugins_available(void)
+{
+    json_t *out = json_object();
+    for (size_t i = 0; plugin_schemas[i]; i++) {
+        const struct plugin_schema *plugin = plugin_schemas[i];
+        json_object_set_new(out, plugin->name,
+                            json_pack("{s:s, s:i, s:b}", "version", ADMIN_KONG_VERSION, "priority",
+                                      plugin->priority, "implemented",
+                                      (int)plugins_is_implemented(str_of(plugin->name))));
+    }
+    return out;
+}
+
+struct use {
+    json_t *names; /* an object, for each counts once */
+};
+
+static int each_row(void *arg, const char *kind, const json_t *row)
+{
+    struct use *use = arg;
+    if (strcmp(kind, "plugins") == 0)
+        json_object_set_new(use->names, json_string_value(json_object_get(row, "name")),
+                            json_true());
+    return 0;
+}
+
+json_t *admin_plugins_in_use(const struct config *config)
+{
+    struct use use = {.names = json_object()};
+    config_each(config, each_row, &use);
+    json_t *list = json_array();
+    for (size_t i = 0; plugin_schemas[i]; i++)
+        if (json_object_get(use.names, plugin_schemas[i]->name))
+            json_array_append_new(list, json_string(plugin_schemas[i]->name));
+    json_decref(use.names);
+    return list;
+}
+
+void admin_plugins_enabled(struct admin_request *request)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; plugin_schemas[i]; i++)
+        json_array_append_new(list, json_string(plugin_schemas[i]->name));
+    admin_request_answer(request, 200, json_pack("{s:o}", "enabled_plugins", list));
+}

@@ -1,0 +1,46 @@
+#include "control/plugin_notice.h"
+
+#include "base/log.h"
+#include "model/config.h"
+#include "model/row.h"
+#include "plugins/registry.h"
+
+#define NOTICE "a plugin is configured that does nothing yet"
+
+static bool does_nothing(const char *kind, const json_t *row)
+{
+    return strcmp(kind, "plugins") == 0 && !plugins_is_implemented(row_text(row, "name")) &&
+           !json_is_false(json_object_get(row, "enabled"));
+}
+
+void plugin_notice_change(const struct config_change *change)
+{
+    for (size_t i = 0; i < change->count; i++) {
+        const struct config_op *op = &change->ops[i];
+        if (op->kind == CONFIG_PUT && does_nothing(op->entity->name, op->row))
+            log_warn(NOTICE, LOG_STR("plugin", row_text(op->row, "name")),
+                     LOG_STR("id", row_text(op->row, "id")));
+    }
+}
+
+static int count_row(void *arg, const char *kind, const json_t *row)
+{
+    json_t *counts = arg;
+    if (!does_nothing(kind, row))
+        return 0;
+    const char *name = json_string_value(json_object_get(row, "name"));
+    json_int_t count = json_integer_value(json_object_get(counts, name));
+    json_object_set_new(counts, name, json_integer(count + 1));
+    return 0;
+}
+
+void plugin_notice_all(const struct config *config)
+{
+    json_t *counts = json_object();
+    const char *name;
+    json_t *count;
+    config_each(config, count_row, counts);
+    json_object_foreach(counts, name, count)
+        log_warn(NOTICE, LOG_CSTR("plugin", name), LOG_INT("count", json_integer_value(count)));
+    json_decref(counts);
+}

@@ -1,0 +1,273 @@
+#include "discovery/saved.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "model/row.h"
+
+#define WRITE_DELAY_MS 1000 /* many changes at once are one */
+#define MAX_AGE_S 604800    /* a week: older targets are no better than none */
+#define RENEW_MS 3600000    /* where nothing changes, what is known does not grow old in the file */
+#define FORMAT 1
+
+/* {"format": 1, "sources": {key: {"at": <seconds>, "targets": [{…}, …]}}} */
+struct saved {
+    uv_loop_t *loop;
+    char *path, *new_path; /* owned */
+    json_t *sources;       /* owned; as read at the start; NULL: nothing */
+    saved_collect_cb collect;
+    void *owner;
+    uv_timer_t timer;
+    uint64_t renew_ms;
+    bool is_due; /* something has changed */
+    uv_work_t work;
+    bool is_writing;
+    json_t *writing; /* owned, the pool thread's while is_writing */
+    json_t *next;    /* owned; to be written after that; NULL: nothing */
+    int write_error; /* of the last write, an errno; 0: it went well */
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* --- reading --- */
+
+static void read_file(struct saved *saved)
+{
+    json_error_t wrong;
+    json_t *root = json_load_file(saved->path, 0, &wrong);
+    json_t *sources = json_object_get(root, "sources");
+    if (json_integer_value(json_object_get(root, "format")) == FORMAT && json_is_object(sources))
+        saved->sources = json_incref(sources);
+    else if (root || access(saved->path, F_OK) == 0)
+        log_warn("saved targets not used", LOG_CSTR("path", saved->path),
+                 LOG_CSTR("why", root ? "it is no file of targets" : wrong.text));
+    json_decref(root);
+}
+
+/* Within [0, max]; else 0. */
+static uint32_t number_of(const json_t *object, const char *key, json_int_t max)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value >= 0 && value <= max ? (uint32_t)value : 0;
+}
+
+static int read_targets(const json_t *targets, struct discovered_list *list)
+{
+    size_t i;
+    const json_t *target;
+    json_array_foreach(targets, i, target)
+    {
+        const struct discovered item = {
+            .host = row_text(target, "host"),
+            .port = (uint16_t)number_of(target, "port", UINT16_MAX),
+            .instance = row_text(target, "instance"),
+            .node = row_text(target, "node"),
+            .datacenter = row_text(target, "datacenter"),
+            .weight = number_of(target, "weight", UINT16_MAX),
+            .weight_warning = number_of(target, "weight_warning", UINT16_MAX),
+            .status = (enum discovered_status)number_of(target, "status", DISCOVERED_MAINTENANCE),
+            .why = row_text(target, "why"),
+        };
+        if (item.host.len > 0 && discovered_list_add(list, &item))
+            return UV_ENOMEM;
+    }
+    discovered_list_seal(list);
+    return 0;
+}
+
+static const json_t *find_entry(const struct saved *saved, struct str key)
+{
+    char *name = str_dup(key);
+    const json_t *entry = name ? json_object_get(saved->sources, name) : NULL;
+    free(name);
+    return entry;
+}
+
+struct discovered_list *saved_find(const struct saved *saved, struct str key)
+{
+    const json_t *entry = find_entry(saved, key);
+    struct discovered_list *list;
+    if (!entry || time(NULL) - json_integer_value(json_object_get(entry, "at")) > MAX_AGE_S ||
+        discovered_list_create(&list))
+        return NULL;
+    if (read_targets(json_object_get(entry, "targets"), list) || list->count == 0) {
+        discovered_list_destroy(list);
+        return NULL;
+    }
+    return list;
+}
+
+/* --- writing --- */
+
+static json_t *string_or_empty(struct str s)
+{
+    json_t *string = json_stringn(s.len ? s.ptr : "", s.len);
+    return string ? string : json_string(""); /* no UTF-8 */
+}
+
+static json_t *target_to_json(const struct discovered *item)
+{
+    return json_pack("{s:o, s:i, s:o, s:o, s:o, s:i, s:i, s:i, s:o}", "host",
+                     string_or_empty(item->host), "port", item->port, "instance",
+                     string_or_empty(item->instance), "node", string_or_empty(item->node),
+                     "datacenter", string_or_empty(item->datacenter), "weight", (int)item->weight,
+                     "weight_warning", (int)item->weight_warning, "status", (int)item->status,
+                     "why", string_or_empty(item->why));
+}
+
+/* When Consul spoke of it last, by the wall clock. */
+static time_t heard_at(const struct saved *saved, const struct source *source)
+{
+    uint64_t now_ms = uv_now(saved->loop), then_ms = source->account.answered_ms;
+    return time(NULL) - (then_ms > 0 && then_ms < now_ms ? (time_t)((now_ms - then_ms) / 1000) : 0);
+}
+
+json_t *saved_entry(const struct saved *saved, const struct source *source)
+{
+    const json_t *old = find_entry(saved, str_of(source->key));
+    if (!source->last || source->is_saved)
+        return old ? json_deep_copy(old) : NULL; /* its age stays */
+    json_t *targets = json_array();
+    for (uint32_t i = 0; i < source->last->count; i++)
+        json_array_append_new(targets, target_to_json(&source->last->items[i]));
+    return json_pack("{s:I, s:o}", "at", (json_int_t)heard_at(saved, source), "targets", targets);
+}
+
+static int write_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t written = write(fd, bytes, len);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return errno;
+        bytes += written;
+        len -= (size_t)written;
+    }
+    return fsync(fd) < 0 ? errno : 0;
+}
+
+/* On a thread of the pool. */
+static void on_work(uv_work_t *work)
+{
+    struct saved *saved = work->data;
+    char *text = json_dumps(saved->writing, JSON_COMPACT);
+    int fd = open(saved->new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    saved->write_error = !text ? ENOMEM : fd < 0 ? errno : write_all(fd, text, strlen(text));
+    if (fd >= 0)
+        close(fd);
+    if (!saved->write_error && rename(saved->new_path, saved->path) < 0)
+        saved->write_error = errno;
+    free(text);
+}
+
+static void write_next(struct saved *saved);
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct saved *saved = handle->data;
+    void (*closed)(void *) = saved->closed;
+    void *arg = saved->closed_arg;
+    json_decref(saved->sources);
+    free(saved->path);
+    free(saved->new_path);
+    free(saved);
+    closed(arg);
+}
+
+static void on_written(uv_work_t *work, int status)
+{
+    (void)status;
+    struct saved *saved = work->data;
+    saved->is_writing = false;
+    json_decref(saved->writing);
+    saved->writing = NULL;
+    if (saved->write_error)
+        log_warn("targets not saved", LOG_CSTR("path", saved->path),
+                 LOG_CSTR("why", strerror(saved->write_error)));
+    write_next(saved);
+    if (saved->closed && !saved->is_writing)
+        uv_close((uv_handle_t *)&saved->timer, on_timer_closed);
+}
+
+static void write_next(struct saved *saved)
+{
+    if (saved->is_writing || !saved->next)
+        return;
+    saved->writing = saved->next;
+    saved->next = NULL;
+    saved->work.data = saved;
+    saved->is_writing = uv_queue_work(saved->loop, &saved->work, on_work, on_written) == 0;
+}
+
+static void collect(struct saved *saved)
+{
+    json_t *sources = saved->collect(saved->owner);
+    json_t *root = json_pack("{s:i, s:o}", "format", FORMAT, "sources", sources);
+    if (!root)
+        return;
+    json_decref(saved->next);
+    saved->next = root;
+    write_next(saved);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct saved *saved = timer->data;
+    saved->is_due = false;
+    uv_timer_start(timer, on_timer, saved->renew_ms, 0);
+    collect(saved);
+}
+
+void saved_touch(struct saved *saved)
+{
+    if (saved->is_due)
+        return;
+    saved->is_due = true;
+    uv_timer_start(&saved->timer, on_timer, WRITE_DELAY_MS, 0);
+}
+
+void saved_flush(struct saved *saved)
+{
+    if (saved->is_due)
+        on_timer(&saved->timer);
+}
+
+int saved_create(uv_loop_t *loop, const char *data_dir, saved_collect_cb collect_cb, void *owner,
+                 uint64_t renew_ms, struct saved **ret)
+{
+    struct saved *saved = calloc(1, sizeof(*saved));
+    if (!saved)
+        return UV_ENOMEM;
+    if (asprintf(&saved->path, "%s/discovery.json", data_dir) < 0)
+        saved->path = NULL;
+    if (!saved->path || asprintf(&saved->new_path, "%s.new", saved->path) < 0) {
+        free(saved->path);
+        free(saved);
+        return UV_ENOMEM;
+    }
+    saved->loop = loop;
+    saved->collect = collect_cb;
+    saved->owner = owner;
+    read_file(saved);
+    uv_timer_init(loop, &saved->timer);
+    saved->timer.data = saved;
+    saved->renew_ms = renew_ms ? renew_ms : RENEW_MS;
+    uv_timer_start(&saved->timer, on_timer, saved->renew_ms, 0);
+    *ret = saved;
+    return 0;
+}
+
+void saved_close(struct saved *saved, void (*closed)(void *arg), void *arg)
+{
+    saved->closed = closed;
+    saved->closed_arg = arg;
+    uv_timer_stop(&saved->timer);
+    if (!saved->is_writing)
+        uv_close((uv_handle_t *)&saved->timer, on_timer_closed);
+}

@@ -1,0 +1,38 @@
+/* saved.h - the last known targets of sources, kept in a file of the data folder for a start while
+ * Consul is away.
+ *
+ * A change is written a second later, by a thread of libuv's pool, to a new file that then takes
+ * the place of the old one.
+ *
+ * Thread: the control loop. Memory: owns what it has read. */
+#ifndef DISCOVERY_SAVED_H
+#define DISCOVERY_SAVED_H
+
+#include <jansson.h>
+#include <uv.h>
+
+#include "discovery/source.h"
+
+struct saved;
+
+/* What to write: an owned object of saved_entry by source key; NULL without memory. */
+typedef json_t *(*saved_collect_cb)(void *owner);
+
+/* Reads what is there; a file that makes no sense is logged and not used. It is written again every
+ * `renew_ms` (0: an hour), so that what never changes does not grow old. 0 or UV_ENOMEM. */
+int saved_create(uv_loop_t *loop, const char *data_dir, saved_collect_cb collect, void *owner,
+                 uint64_t renew_ms, struct saved **ret);
+/* Something has changed. */
+void saved_touch(struct saved *saved);
+/* What is due is collected now; it is written to the end before saved_close calls back. */
+void saved_flush(struct saved *saved);
+void saved_close(struct saved *saved, void (*closed)(void *arg), void *arg);
+
+/* The targets that a source had, unless they are older than a week; the caller owns the list. NULL:
+ * none. */
+struct discovered_list *saved_find(const struct saved *saved, struct str key);
+/* An entry for saved_collect_cb: what the source knows now, or what was read of it. Owned; NULL
+ * without memory. */
+json_t *saved_entry(const struct saved *saved, const struct source *source);
+
+#endif

@@ -1,0 +1,258 @@
+#include "model/compiled_route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/config.h"
+#include "model/row.h"
+
+/* --- the block --- */
+
+/* Room for arrays, which come first, and for texts. */
+struct room {
+    size_t arrays;
+    size_t texts;
+};
+
+struct packer {
+    char *array;
+    char *text;
+};
+
+static void measure_list(const json_t *list, struct room *room)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach(list, i, value)
+    {
+        room->arrays += sizeof(struct str);
+        room->texts += json_string_length(value) + 1;
+    }
+}
+
+static void measure_headers(const json_t *headers, struct room *room)
+{
+    const char *name;
+    json_t *values;
+    json_object_foreach((json_t *)headers, name, values)
+    {
+        room->arrays += sizeof(struct route_header);
+        room->texts += strlen(name) + 1;
+        measure_list(values, room);
+    }
+}
+
+static struct room measure(const json_t *row)
+{
+    static const char *const lists[] = {"methods", "hosts", "paths", "snis"};
+    struct room room = {.texts = row_text(row, "id").len + 1 + row_text(row, "name").len + 1};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+        measure_list(json_object_get(row, lists[i]), &room);
+    measure_headers(json_object_get(row, "headers"), &room);
+    room.texts += row_text(json_object_get(row, "service"), "id").len + 1;
+    return room;
+}
+
+/* Terminated, for those who want a C string. */
+static struct str pack(struct packer *packer, struct str s)
+{
+    char *copy = packer->text;
+    if (s.len > 0)
+        memcpy(copy, s.ptr, s.len);
+    copy[s.len] = '\0';
+    packer->text += s.len + 1;
+    return str_make(copy, s.len);
+}
+
+static struct str pack_lower(struct packer *packer, struct str s)
+{
+    struct str copy = pack(packer, s);
+    for (size_t i = 0; i < copy.len; i++)
+        ((char *)copy.ptr)[i] = str_lower_char(copy.ptr[i]);
+    return copy;
+}
+
+static const struct str *pack_list(struct packer *packer, const json_t *list, bool lower,
+                                   uint32_t *ret_count)
+{
+    size_t count = json_array_size(list);
+    if (count == 0)
+        return NULL;
+    struct str *items = (struct str *)(void *)packer->array;
+    packer->array += count * sizeof(*items);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *value = json_array_get(list, i);
+        struct str text = str_make(json_string_value(value), json_string_length(value));
+        items[i] = lower ? pack_lower(packer, text) : pack(packer, text);
+    }
+    *ret_count = (uint32_t)count;
+    return items;
+}
+
+/* --- the fields --- */
+
+uint32_t protocol_bit(struct str name)
+{
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } protocols[] = {
+        {"http", PROTOCOL_HTTP},
+        {"https", PROTOCOL_HTTPS},
+        {"grpc", PROTOCOL_GRPC},
+        {"grpcs", PROTOCOL_GRPCS},
+        {"tcp", PROTOCOL_TCP},
+        {"tls", PROTOCOL_TLS},
+        {"tls_passthrough", PROTOCOL_TLS_PASSTHROUGH},
+        {"udp", PROTOCOL_UDP},
+    };
+    for (size_t i = 0; i < sizeof(protocols) / sizeof(*protocols); i++)
+        if (str_equal(name, str_of(protocols[i].name)))
+            return protocols[i].bit;
+    return 0;
+}
+
+static uint32_t protocols_of(const json_t *row)
+{
+    uint32_t protocols = 0;
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(row, "protocols"), i, name)
+    {
+        protocols |= protocol_bit(str_of(json_string_value(name)));
+    }
+    return protocols;
+}
+
+static void pack_headers(struct packer *packer, const json_t *headers, struct route *route)
+{
+    const char *name;
+    json_t *values;
+    size_t count = json_object_size(headers);
+    if (count == 0)
+        return;
+    struct route_header *list = (struct route_header *)(void *)packer->array;
+    packer->array += count * sizeof(*list);
+    route->headers = list;
+    json_object_foreach((json_t *)headers, name, values)
+    {
+        struct route_header *header = &list[route->header_count++];
+        const char *first = json_string_value(json_array_get(values, 0));
+        bool is_regex = json_array_size(values) == 1 && first && strncmp(first, "~*", 2) == 0;
+        *header = (struct route_header){.name = pack_lower(packer, str_of(name))};
+        header->values = pack_list(packer, values, !is_regex, &header->value_count);
+    }
+}
+
+static void fill(struct compiled_route *compiled, struct packer *packer, const json_t *row)
+{
+    struct route *route = &compiled->route;
+    *route = (struct route){
+        .id = pack(packer, row_text(row, "id")),
+        .name = pack(packer, row_text(row, "name")),
+        .protocols = protocols_of(row),
+        .https_redirect_status_code =
+            (uint32_t)row_number("routes", row, "https_redirect_status_code"),
+        .strip_path = json_is_true(json_object_get(row, "strip_path")),
+        .preserve_host = json_is_true(json_object_get(row, "preserve_host")),
+        .path_handling_v1 = str_equal(row_text(row, "path_handling"), STR("v1")),
+        .regex_priority = row_number("routes", row, "regex_priority"),
+        /* Of two that match the same the older one wins: the one that is written by hand. */
+        .created_at = config_is_made(row) ? INT64_MAX : row_number("routes", row, "created_at"),
+    };
+    route->methods =
+        pack_list(packer, json_object_get(row, "methods"), false, &route->method_count);
+    route->hosts = pack_list(packer, json_object_get(row, "hosts"), true, &route->host_count);
+    route->paths = pack_list(packer, json_object_get(row, "paths"), false, &route->path_count);
+    route->snis = pack_list(packer, json_object_get(row, "snis"), true, &route->sni_count);
+    pack_headers(packer, json_object_get(row, "headers"), route);
+    compiled->service_id = pack(packer, row_text(json_object_get(row, "service"), "id"));
+}
+
+struct compiled_route *compiled_route_create(const json_t *row)
+{
+    struct room room = measure(row);
+    struct compiled_route *compiled = malloc(sizeof(*compiled) + room.arrays + room.texts);
+    if (!compiled)
+        return NULL;
+    struct packer packer = {.array = (char *)(compiled + 1)};
+    packer.text = packer.array + room.arrays;
+    atomic_init(&compiled->refs, 1);
+    fill(compiled, &packer, row);
+    return compiled;
+}
+
+struct compiled_route *compiled_route_ref(struct compiled_route *compiled)
+{
+    atomic_fetch_add_explicit(&compiled->refs, 1, memory_order_relaxed);
+    return compiled;
+}
+
+void compiled_route_unref(struct compiled_route *compiled)
+{
+    if (compiled && atomic_fetch_sub_explicit(&compiled->refs, 1, memory_order_acq_rel) == 1)
+        free(compiled);
+}
+
+/* --- the cache --- */
+
+static bool add(struct route_cache *cache, const json_t *row, struct compiled_route *compiled)
+{
+    if (cache->count == cache->capacity) {
+        size_t capacity = cache->capacity ? cache->capacity * 2 : 64;
+        struct route_cache_entry *more = realloc(cache->entries, capacity * sizeof(*more));
+        if (!more)
+            return false;
+        cache->entries = more;
+        cache->capacity = capacity;
+    }
+    cache->entries[cache->count++] =
+        (struct route_cache_entry){json_incref((json_t *)row), compiled};
+    return true;
+}
+
+static const struct route_cache_entry *look(const struct route_cache_cursor *cursor, size_t ahead)
+{
+    size_t at = cursor->at + ahead;
+    return at < cursor->before->count ? &cursor->before->entries[at] : NULL;
+}
+
+/* One row between two that stayed may have gone, come or been replaced: that is nearly every
+ * change. After a larger one the cursor stands still, and what follows is compiled anew. */
+static struct compiled_route *find(struct route_cache_cursor *cursor, const json_t *row)
+{
+    const struct route_cache_entry *here = look(cursor, 0), *next = look(cursor, 1);
+    if (here && here->row == row) {
+        cursor->at++;
+        return here->compiled;
+    }
+    if (next && next->row == row) {
+        cursor->at += 2;
+        return next->compiled;
+    }
+    if (here && str_equal(row_text(here->row, "id"), row_text(row, "id")))
+        cursor->at++;
+    return NULL;
+}
+
+struct compiled_route *route_cache_next(struct route_cache_cursor *cursor, struct route_cache *now,
+                                        const json_t *row)
+{
+    struct compiled_route *found = find(cursor, row);
+    struct compiled_route *compiled =
+        found ? compiled_route_ref(found) : compiled_route_create(row);
+    if (compiled && add(now, row, compiled))
+        return compiled;
+    compiled_route_unref(compiled);
+    return NULL;
+}
+
+void route_cache_deinit(struct route_cache *cache)
+{
+    for (size_t i = 0; i < cache->count; i++) {
+        json_decref(cache->entries[i].row);
+        compiled_route_unref(cache->entries[i].compiled);
+    }
+    free(cache->entries);
+    *cache = (struct route_cache){0};
+}

@@ -1,0 +1,285 @@
+#include "model/config_table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <uv.h> /* error codes only */
+
+#include "base/buf.h"
+
+#define FIRST_CAPACITY 8
+#define JOINED_MAX_BYTES (1u << 20)
+
+const char *row_foreign_id(const json_t *row, const char *field)
+{
+    return json_string_value(json_object_get(json_object_get(row, field), "id"));
+}
+
+/* ---- sets in list order ---- */
+
+static int compare(const struct table *table, const struct row *a, const struct row *b)
+{
+    if (table->entity->newest_first && a->created_at != b->created_at)
+        return a->created_at > b->created_at ? -1 : 1;
+    return strcmp(a->id, b->id);
+}
+
+/* Of the first row that does not stand before `row`. */
+static size_t position_of(const struct table *table, const struct row_set *set,
+                          const struct row *row)
+{
+    size_t low = 0;
+    size_t high = set->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare(table, set->rows[middle], row) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int set_add(const struct table *table, struct row_set *set, struct row *row)
+{
+    if (set->count == set->capacity) {
+        size_t capacity = set->capacity ? set->capacity * 2 : FIRST_CAPACITY;
+        struct row **rows = realloc(set->rows, capacity * sizeof(struct row *));
+        if (!rows)
+            return UV_ENOMEM;
+        set->rows = rows;
+        set->capacity = capacity;
+    }
+    size_t at = position_of(table, set, row);
+    memmove(set->rows + at + 1, set->rows + at, (set->count - at) * sizeof(struct row *));
+    set->rows[at] = row;
+    set->count++;
+    return 0;
+}
+
+static void set_remove(const struct table *table, struct row_set *set, const struct row *row)
+{
+    size_t at = position_of(table, set, row);
+    assert(at < set->count && set->rows[at] == row);
+    set->count--;
+    memmove(set->rows + at, set->rows + at + 1, (set->count - at) * sizeof(struct row *));
+}
+
+static void set_destroy(struct row_set *set)
+{
+    free(set->rows);
+    free(set);
+}
+
+/* ---- life ---- */
+
+int table_init(struct table *table, const struct entity *entity)
+{
+    *table = (struct table){.entity = entity};
+    size_t uniques = entity->unique_together ? 1 : 0;
+    size_t foreigns = 0;
+    for (const struct field *field = entity->fields; field->name; field++) {
+        uniques += field->unique;
+        foreigns += field->type == FIELD_FOREIGN;
+    }
+    table->indexes = calloc(uniques + 1, sizeof(*table->indexes));
+    table->parents = calloc(foreigns + 1, sizeof(*table->parents));
+    if (!table->indexes || !table->parents)
+        return UV_ENOMEM;
+    for (const struct field *field = entity->fields; field->name; field++) {
+        if (field->unique)
+            table->indexes[table->index_count++].field = field;
+        if (field->type == FIELD_FOREIGN)
+            table->parents[table->parents_count++].field = field;
+    }
+    if (entity->unique_together)
+        table->index_count++;
+    return 0;
+}
+
+static void row_destroy(struct row *row)
+{
+    if (row)
+        json_decref(row->json);
+    free(row);
+}
+
+void table_deinit(struct table *table)
+{
+    void *value;
+    for (size_t i = 0; i < table->parents_count; i++) {
+        for (size_t at = 0; map_each(&table->parents[i].children, &at, NULL, &value);)
+            set_destroy(value);
+        map_deinit(&table->parents[i].children);
+    }
+    for (size_t i = 0; i < table->index_count; i++)
+        map_deinit(&table->indexes[i].rows);
+    for (size_t at = 0; map_each(&table->rows, &at, NULL, &value);)
+        row_destroy(value);
+    map_deinit(&table->rows);
+    free(table->order.rows);
+    free(table->indexes);
+    free(table->parents);
+    *table = (struct table){0};
+}
+
+/* ---- unique values ---- */
+
+char *table_join_unique(const struct entity *entity, const json_t *row)
+{
+    if (!entity->unique_together)
+        return NULL;
+    struct buf joined;
+    buf_init(&joined, JOINED_MAX_BYTES);
+    bool is_whole = true;
+    for (const char *const *name = entity->unique_together; *name; name++) {
+        const char *text = row_foreign_id(row, *name);
+        if (!text)
+            text = json_string_value(json_object_get(row, *name));
+        if (!text && entity->together_with_nulls)
+            text = "";
+        /* Lengths keep ("a", "bc") and ("ab", "c") apart. */
+        is_whole = is_whole && text && !buf_printf(&joined, "%zu:%s", strlen(text), text);
+    }
+    char *text = is_whole ? str_dup(buf_str(&joined)) : NULL;
+    buf_deinit(&joined);
+    return text;
+}
+
+/* What a row is found by in that index; owned, NULL: nothing. */
+static char *index_key(const struct table *table, const struct table_index *index,
+                       const json_t *row)
+{
+    if (!index->field)
+        return table_join_unique(table->entity, row);
+    const json_t *value = json_object_get(row, index->field->name);
+    return json_is_string(value)
+               ? str_dup(str_make(json_string_value(value), json_string_length(value)))
+               : NULL;
+}
+
+static int index_add(struct table *table, struct table_index *index, struct row *row)
+{
+    char *key = index_key(table, index, row->json);
+    int rc = key ? map_put(&index->rows, str_of(key), row, NULL) : 0;
+    free(key);
+    return rc;
+}
+
+static void index_remove(struct table *table, struct table_index *index, const struct row *row)
+{
+    char *key = index_key(table, index, row->json);
+    if (key && map_get(&index->rows, str_of(key)) == row)
+        map_remove(&index->rows, str_of(key));
+    free(key);
+}
+
+/* ---- parents ---- */
+
+static int parents_add(struct table *table, struct table_parents *parents, struct row *row)
+{
+    const char *id = row_foreign_id(row->json, parents->field->name);
+    if (!id)
+        return 0;
+    struct row_set *set = map_get(&parents->children, str_of(id));
+    if (!set) {
+        set = calloc(1, sizeof(*set));
+        if (!set)
+            return UV_ENOMEM;
+        int rc = map_put(&parents->children, str_of(id), set, NULL);
+        if (rc) {
+            free(set);
+            return rc;
+        }
+    }
+    return set_add(table, set, row);
+}
+
+static void parents_remove(struct table *table, struct table_parents *parents,
+                           const struct row *row)
+{
+    const char *id = row_foreign_id(row->json, parents->field->name);
+    struct row_set *set = id ? map_get(&parents->children, str_of(id)) : NULL;
+    if (!set)
+        return;
+    set_remove(table, set, row);
+    if (set->count == 0) {
+        map_remove(&parents->children, str_of(id));
+        set_destroy(set);
+    }
+}
+
+/* ---- rows ---- */
+
+void table_remove(struct table *table, const char *id)
+{
+    struct row *row = map_remove(&table->rows, str_of(id));
+    if (!row)
+        return;
+    for (size_t i = 0; i < table->index_count; i++)
+        index_remove(table, &table->indexes[i], row);
+    for (size_t i = 0; i < table->parents_count; i++)
+        parents_remove(table, &table->parents[i], row);
+    set_remove(table, &table->order, row);
+    row_destroy(row);
+}
+
+int table_put(struct table *table, json_t *json)
+{
+    struct row *row = calloc(1, sizeof(*row));
+    if (!row)
+        return UV_ENOMEM;
+    row->json = json_incref(json);
+    row->id = json_string_value(json_object_get(json, "id"));
+    assert(row->id); /* entity_make_row and config_load see to it */
+    row->created_at = json_number_value(json_object_get(json, "created_at"));
+
+    table_remove(table, row->id);
+    int rc = map_put(&table->rows, str_of(row->id), row, NULL);
+    if (rc) {
+        row_destroy(row);
+        return rc;
+    }
+    rc = set_add(table, &table->order, row);
+    for (size_t i = 0; rc == 0 && i < table->index_count; i++)
+        rc = index_add(table, &table->indexes[i], row);
+    for (size_t i = 0; rc == 0 && i < table->parents_count; i++)
+        rc = parents_add(table, &table->parents[i], row);
+    return rc;
+}
+
+/* ---- finding ---- */
+
+const struct row *table_get(const struct table *table, struct str id)
+{
+    return map_get(&table->rows, id);
+}
+
+const struct row *table_find(const struct table *table, const struct field *field, struct str value)
+{
+    for (size_t i = 0; i < table->index_count; i++)
+        if (table->indexes[i].field == field)
+            return map_get(&table->indexes[i].rows, value);
+    return NULL;
+}
+
+const struct row_set *table_children(const struct table *table, const char *field,
+                                     const char *parent_id)
+{
+    for (size_t i = 0; i < table->parents_count; i++)
+        if (strcmp(table->parents[i].field->name, field) == 0)
+            return map_get(&table->parents[i].children, str_of(parent_id));
+    return NULL;
+}
+
+size_t table_position_after(const struct table *table, const struct row_set *set, const char *id)
+{
+    const struct row *row = table_get(table, str_of(id));
+    struct row gone = {.id = id};
+    if (!row && table->entity->newest_first)
+        return set->count; /* its place went with it */
+    if (!row)
+        row = &gone;
+    size_t at = position_of(table, set, row);
+    return at < set->count && strcmp(set->rows[at]->id, id) == 0 ? at + 1 : at;
+}

@@ -1,0 +1,78 @@
+/* config_table.h - one entity's rows in memory and the ways to find them: by id, by unique value,
+ * by parent, and in list order. config.c's and config_plan.c's own.
+ *
+ * Thread: control. Memory: a table holds a reference to each row's JSON. */
+#ifndef MODEL_CONFIG_TABLE_H
+#define MODEL_CONFIG_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/map.h"
+#include "model/entity.h"
+
+struct row {
+    json_t *json;   /* never changed: a new version is a new object */
+    const char *id; /* in json */
+    double created_at;
+};
+
+/* Rows in list order. */
+struct row_set {
+    struct row **rows; /* borrowed from their table */
+    size_t count;
+    size_t capacity;
+};
+
+struct table_index {
+    const struct field *field; /* NULL: the fields that are unique together */
+    struct map rows;           /* a unique value → its row */
+};
+
+struct table_parents {
+    const struct field *field;
+    struct map children; /* a parent's id → struct row_set */
+};
+
+struct table {
+    const struct entity *entity;
+    struct map rows; /* owns them */
+    struct row_set order;
+    struct table_index *indexes;
+    size_t index_count;
+    struct table_parents *parents; /* one a foreign field */
+    size_t parents_count;
+};
+
+/* The image: a table an entity, in the order of entities[]. */
+struct config {
+    struct table *tables;
+    size_t count;
+};
+
+struct table *config_table(const struct config *config, const struct entity *entity);
+
+int table_init(struct table *table, const struct entity *entity);
+void table_deinit(struct table *table);
+/* Takes a reference to the row, in place of the one with its id. 0 or UV_ENOMEM (then the table is
+ * of no use any more). */
+int table_put(struct table *table, json_t *json);
+void table_remove(struct table *table, const char *id);
+
+const struct row *table_get(const struct table *table, struct str id);
+/* By the value of a unique field, or (field NULL) by table_join_unique's text. */
+const struct row *table_find(const struct table *table, const struct field *field,
+                             struct str value);
+/* The values of the fields that are unique together as one text, of a row; owned. NULL: one is
+ * null, there are none such fields, or no memory. */
+char *table_join_unique(const struct entity *entity, const json_t *row);
+/* NULL: none. */
+const struct row_set *table_children(const struct table *table, const char *field,
+                                     const char *parent_id);
+/* Where in `set` the rows behind that id begin; that row itself may have gone. */
+size_t table_position_after(const struct table *table, const struct row_set *set, const char *id);
+
+/* The id that a row's foreign field holds, or NULL. */
+const char *row_foreign_id(const json_t *row, const char *field);
+
+#endif

@@ -1,0 +1,107 @@
+/* snapshot.h - the immutable, compiled form of all configuration: services, routes and the router.
+ *
+ * Built by control (control/snapshot_build.h), swapped into the workers between exchanges, and
+ * freed with its last exchange.
+ *
+ * Thread: immutable once published. Memory: everything hangs on one arena and goes with it; each
+ * service holds a reference to its upstream. */
+#ifndef MODEL_SNAPSHOT_H
+#define MODEL_SNAPSHOT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "model/upstream_state.h"
+
+struct compiled_route; /* model/compiled_route.h */
+struct meter;          /* model/meter.h */
+struct plugin_chain;
+struct router;
+struct tls_client;
+struct tls_names;
+
+/* Bits of a route's protocols, and the one of a service. */
+enum protocol {
+    PROTOCOL_HTTP = 1u << 0,
+    PROTOCOL_HTTPS = 1u << 1,
+    PROTOCOL_GRPC = 1u << 2,
+    PROTOCOL_GRPCS = 1u << 3,
+    PROTOCOL_TCP = 1u << 4,
+    PROTOCOL_TLS = 1u << 5,
+    PROTOCOL_TLS_PASSTHROUGH = 1u << 6,
+    PROTOCOL_UDP = 1u << 7,
+};
+
+struct service {
+    struct str id;
+    struct str name; /* empty when it has none */
+    enum protocol protocol;
+    struct str host;
+    uint16_t port;
+    struct str path; /* empty: none */
+    uint32_t connect_timeout_ms;
+    uint32_t write_timeout_ms; /* between two writes to the upstream */
+    uint32_t read_timeout_ms;  /* between two reads from it */
+    uint32_t retries;          /* tries after the first */
+    /* The Host header where the route does not preserve the client's: the upstream's host_header,
+     * or host[:port] of a service that names no upstream; empty: the target's own host[:port]. */
+    struct str host_header;
+    struct tls_client *tls;          /* referenced; NULL: spoken to in clear, or not at all */
+    struct upstream_state *upstream; /* referenced */
+};
+
+struct route_header {
+    struct str name;          /* lower case */
+    const struct str *values; /* lower case; a lone one that starts with "~*" is a regex */
+    uint32_t value_count;
+};
+
+struct route {
+    struct str id;
+    struct str name;
+    uint32_t protocols; /* bits of enum protocol */
+    uint32_t https_redirect_status_code;
+    bool strip_path;
+    bool preserve_host;
+    bool path_handling_v1;
+    int64_t regex_priority;
+    int64_t created_at;
+    const struct str *methods;
+    uint32_t method_count;
+    const struct str *hosts; /* lower case, as configured: may hold a wildcard and a port */
+    uint32_t host_count;
+    const struct str *paths; /* literal prefixes, or "~" and a regex */
+    uint32_t path_count;
+    const struct route_header *headers;
+    uint32_t header_count;
+    const struct str *snis;
+    uint32_t sni_count;
+    const struct service *service;      /* NULL: none */
+    const struct plugin_chain *plugins; /* in the arena; NULL: none run */
+    struct meter *meter;                /* referenced; NULL: its requests are not measured */
+};
+
+struct snapshot {
+    _Atomic uint32_t refs;
+    uint64_t version; /* counts up with every publication on this node */
+    struct arena arena;
+    struct service *services;
+    uint32_t service_count;
+    struct route *routes;
+    struct compiled_route **compiled; /* referenced: what the routes borrow from, as many */
+    uint32_t route_count;
+    struct tls_names *names;                 /* owned: who we are by server name; NULL: none */
+    struct router *router;                   /* owned; NULL until built */
+    void (*destroy_router)(struct router *); /* a lower layer knows how */
+};
+
+/* Empty, with one reference. 0 or UV_ENOMEM. */
+int snapshot_create(uint64_t version, struct snapshot **ret);
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot); /* NULL is fine; thread: any */
+
+#endif

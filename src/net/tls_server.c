@@ -1,0 +1,191 @@
+#include "net/tls_server.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <uv.h> /* error codes only */
+
+#include "net/tls_identity.h"
+#include "net/tls_names.h"
+
+#define SESSION_ID_CONTEXT "weir"
+
+struct tls_server {
+    SSL_CTX *context;
+    EVP_CIPHER *cipher; /* what tickets are sealed with, fetched once */
+    tls_names_cb names;
+    void *owner; /* borrowed */
+    struct tls_tickets tickets;
+};
+
+/* What we speak, by preference (RFC 7301). HTTP/2 goes in front of it when there is one. */
+static const unsigned char protocols[] = "\x08http/1.1\x08http/1.0";
+
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                   const unsigned char *in, unsigned in_len, void *arg)
+{
+    (void)ssl, (void)arg;
+    unsigned char *chosen;
+    if (SSL_select_next_proto(&chosen, out_len, protocols, sizeof(protocols) - 1, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Asked only in a full handshake: who resumes has seen the certificate. */
+static int on_certificate(SSL *ssl, void *arg)
+{
+    struct tls_server *server = arg;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const struct tls_names *names = name ? server->names(server->owner) : NULL;
+    struct tls_identity *identity = names ? tls_names_find(names, str_of(name)) : NULL;
+    return !identity || tls_identity_use(identity, ssl) == 0;
+}
+
+/* The extension is answered as RFC 6066, section 3 wants it, by default identity or another: a name
+ * that we don't know is no reason to refuse. */
+static int on_server_name(SSL *ssl, int *alert, void *arg)
+{
+    (void)ssl, (void)alert, (void)arg;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int seal_with(const struct tls_server *server, const struct tls_ticket_key *key,
+                     unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_sealing)
+{
+    char digest[] = "SHA256";
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)key->mac,
+                                          sizeof(key->mac)),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_CipherInit_ex2(cipher, server->cipher, key->cipher, iv, is_sealing, NULL) == 1 &&
+           EVP_MAC_CTX_set_params(mac, params) == 1;
+}
+
+/* OpenSSL's numbers: 0 no such key, 1 as it should be, 2 the same but send a new ticket, -1 failed.
+ */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                     EVP_MAC_CTX *mac, int is_sealing)
+{
+    struct tls_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct tls_ticket_key *key;
+    bool is_current = true;
+    uint64_t now_s = (uint64_t)time(NULL);
+    if (is_sealing) {
+        key = tls_tickets_current(&server->tickets, now_s);
+        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(server->cipher)) != 1)
+            return -1;
+        memcpy(name, key->name, sizeof(key->name));
+    } else {
+        key = tls_tickets_find(&server->tickets, name, now_s, &is_current);
+        if (!key)
+            return 0;
+    }
+    if (!seal_with(server, key, iv, cipher, mac, is_sealing))
+        return -1;
+    /* A ticket of 1.3 is good for one connection (RFC 8446, appendix C.4): each gets its successor.
+     */
+    return is_current && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
+}
+
+static int check_clients(SSL_CTX *context, const struct tls_server_settings *settings,
+                         struct error *err)
+{
+    if (settings->client_check == TLS_CLIENT_NONE)
+        return 0;
+    const char *file = settings->client_ca_file;
+    STACK_OF(X509_NAME) *names = file ? SSL_load_client_CA_file(file) : NULL;
+    if (!names || SSL_CTX_load_verify_file(context, file) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        ERR_clear_error();
+        error_set(err, "ssl_client_certificate", "%s%s",
+                  file ? "can't read the certificates in " : "must be set to check clients",
+                  file ? file : "");
+        return UV_EINVAL;
+    }
+    SSL_CTX_set_client_CA_list(context, names); /* takes them */
+    SSL_CTX_set_verify(
+        context,
+        SSL_VERIFY_PEER |
+            (settings->client_check == TLS_CLIENT_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+        NULL);
+    SSL_CTX_set_verify_depth(context, (int)settings->client_depth);
+    return 0;
+}
+
+static int set_up(struct tls_server *server, const struct tls_server_settings *settings,
+                  struct error *err)
+{
+    SSL_CTX *context = server->context;
+    int rc = tls_level_use(settings->level, context, err);
+    if (!rc)
+        rc = check_clients(context, settings, err);
+    if (rc)
+        return rc;
+    if (tls_identity_use_for_all(settings->identity, context)) {
+        const char *why = ERR_reason_error_string(ERR_get_error());
+        ERR_clear_error();
+        error_set(err, "ssl_cert", "can't be used: %s", why ? why : "OpenSSL refuses it");
+        return UV_EINVAL;
+    }
+    /* Renegotiation is a way to make a server work, and gone from 1.3. Buffers of a connection that
+     * is idle go back. */
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_app_data(context, server);
+    SSL_CTX_set_cert_cb(context, on_certificate, server);
+    SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
+    SSL_CTX_set_alpn_select_cb(context, on_alpn, server);
+    /* Sessions are kept by clients, in their tickets: no memory here, any worker may resume. */
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_id_context(context, (const unsigned char *)SESSION_ID_CONTEXT,
+                                   sizeof(SESSION_ID_CONTEXT) - 1);
+    SSL_CTX_set_timeout(context, (long)settings->session_timeout_s);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
+    return 0;
+}
+
+int tls_server_create(const struct tls_server_settings *settings, tls_names_cb names, void *owner,
+                      struct tls_server **ret, struct error *err)
+{
+    struct tls_server *server = calloc(1, sizeof(*server));
+    if (!server)
+        return UV_ENOMEM;
+    server->names = names;
+    server->owner = owner;
+    server->context = SSL_CTX_new(TLS_server_method());
+    server->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    int rc = server->context && server->cipher ? set_up(server, settings, err) : UV_ENOMEM;
+    if (rc) {
+        tls_server_destroy(server);
+        return rc;
+    }
+    tls_tickets_init(&server->tickets, &settings->seed, settings->session_timeout_s,
+                     (uint64_t)time(NULL));
+    *ret = server;
+    return 0;
+}
+
+void tls_server_destroy(struct tls_server *server)
+{
+    if (!server)
+        return;
+    SSL_CTX_free(server->context);
+    EVP_CIPHER_free(server->cipher);
+    tls_tickets_deinit(&server->tickets);
+    free(server);
+}
+
+struct ssl_ctx_st *tls_server_context(struct tls_server *server)
+{
+    return server->context;
+}

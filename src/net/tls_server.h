@@ -1,0 +1,46 @@
+/* tls_server.h - the server's side of TLS as a thread's listeners offer it: versions and ciphers,
+ * who we are by default and by name, ALPN, tickets, whether clients must show a certificate.
+ *
+ * What goes on on a connection is tls.h's.
+ *
+ * Thread: one owner, a worker or control; nothing in it is shared, so that no handshake waits for
+ * another thread's. Memory: one block and OpenSSL's context. */
+#ifndef NET_TLS_SERVER_H
+#define NET_TLS_SERVER_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/tls_level.h"
+#include "net/tls_tickets.h"
+
+struct ssl_ctx_st;
+struct tls_identity;
+struct tls_names;
+struct tls_server;
+
+enum tls_client_check { TLS_CLIENT_NONE = 0, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
+
+/* All borrowed during tls_server_create, but for the callback's owner. */
+struct tls_server_settings {
+    const struct tls_level *level;
+    const struct tls_identity *identity; /* for clients that name nobody, or nobody known */
+    struct tls_ticket_seed seed;
+    uint32_t session_timeout_s; /* how long a session may be resumed */
+    enum tls_client_check client_check;
+    const char *client_ca_file; /* PEM: who may vouch for clients; needed to check them */
+    uint32_t client_depth;      /* certificates between a client's and an authority's */
+};
+
+/* The names of this moment; NULL when there are none. Runs in a handshake, on the owner's thread.
+ */
+typedef const struct tls_names *(*tls_names_cb)(void *owner);
+
+/* 0, UV_ENOMEM, or UV_EINVAL with *err, whose field is a setting's name. */
+int tls_server_create(const struct tls_server_settings *settings, tls_names_cb names, void *owner,
+                      struct tls_server **ret, struct error *err);
+void tls_server_destroy(struct tls_server *server); /* NULL is fine; after its connections */
+
+struct ssl_ctx_st *tls_server_context(struct tls_server *server);
+
+#endif

@@ -1,0 +1,105 @@
+/* ip_restriction.c - lets in, or keeps out, by the client's address. What is denied is so whatever
+ * is allowed. */
+#include "plugins/registry.h"
+
+#include <stdio.h>
+
+#include <uv.h> /* error codes only */
+
+#include "base/log.h"
+#include "model/row.h"
+#include "net/cidr.h"
+
+#define DEFAULT_STATUS 403
+#define SENTENCE_BYTES 96
+
+struct ip_restriction {
+    bool has_allow;
+    struct cidr_set allow;
+    struct cidr_set deny;
+    uint16_t status;
+    struct str body; /* of a message of its own, as JSON; empty: Kong's words */
+};
+
+/* Takes the ranges over into the arena. */
+static int compile_ranges(const json_t *list, struct arena *arena, struct cidr_set *ret)
+{
+    size_t count = json_array_size(list);
+    *ret = (struct cidr_set){.count = 0};
+    ret->ranges = count ? arena_alloc(arena, count * sizeof(*ret->ranges)) : NULL;
+    if (count > 0 && !ret->ranges)
+        return UV_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        struct cidr_set one = {.count = 0};
+        struct str bad;
+        int rc = cidr_set_init(&one, str_of(json_string_value(json_array_get(list, i))), &bad);
+        if (rc == UV_ENOMEM)
+            return rc;
+        if (rc == 0 && one.count == 1)
+            ret->ranges[ret->count++] = one.ranges[0];
+        cidr_set_deinit(&one);
+    }
+    return 0;
+}
+
+static int compile(const json_t *config, struct arena *arena, const void **ret)
+{
+    struct ip_restriction *made = arena_alloc(arena, sizeof(*made));
+    if (!made)
+        return UV_ENOMEM;
+    const json_t *allow = json_object_get(config, "allow");
+    const json_t *status = json_object_get(config, "status");
+    *made =
+        (struct ip_restriction){.has_allow = json_array_size(allow) > 0, .status = DEFAULT_STATUS};
+    double number = json_number_value(status);
+    if (number >= 100 && number <= 599)
+        made->status = (uint16_t)number;
+    struct str message = row_text(config, "message");
+    if (message.len > 0) {
+        json_t *body = json_pack("{s:s%}", "message", message.ptr, message.len);
+        char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+        made->body = arena_copy(arena, str_of(text));
+        free(text);
+        json_decref(body);
+        if (!made->body.ptr)
+            return UV_ENOMEM;
+    }
+    int rc = compile_ranges(allow, arena, &made->allow);
+    if (rc == 0)
+        rc = compile_ranges(json_object_get(config, "deny"), arena, &made->deny);
+    *ret = made;
+    return rc;
+}
+
+static void refuse(const struct ip_restriction *config, const struct plugin_request *request,
+                   struct plugin_effect *effect)
+{
+    effect->status = config->status;
+    if (config->body.len > 0) {
+        effect->body = config->body;
+        effect->content_type = STR("application/json; charset=utf-8");
+        return;
+    }
+    char *text = arena_alloc(request->arena, SENTENCE_BYTES);
+    effect->message = "IP address not allowed";
+    if (!text)
+        return;
+    snprintf(text, SENTENCE_BYTES, "IP address not allowed: %.*s", STR_ARG(request->client));
+    effect->message = text;
+}
+
+static void on_access(const void *config, const struct plugin_request *request,
+                      struct plugin_effect *effect)
+{
+    const struct ip_restriction *own = config;
+    struct cidr_address address;
+    /* An address that is none (a Unix socket's) is on no list. */
+    bool is_address = cidr_read_address(request->client, &address);
+    bool is_denied = is_address && cidr_set_has(&own->deny, &address);
+    bool is_allowed = !own->has_allow || (is_address && cidr_set_has(&own->allow, &address));
+    if (is_denied || !is_allowed)
+        refuse(own, request, effect);
+}
+
+const struct plugin ip_restriction_step = {
+    .name = "ip-restriction", .compile = compile, .access = on_access};

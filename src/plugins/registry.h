@@ -1,0 +1,19 @@
+/* registry.h - which plugins do their work: the only list. What is configured of others is
+ * accepted, stored and described, and does nothing: that must be told, never silent.
+ *
+ * Thread: any (the list is constant). */
+#ifndef PLUGINS_REGISTRY_H
+#define PLUGINS_REGISTRY_H
+
+#include "plugins/plugin.h"
+
+/* By priority, from high to low; ends with NULL. */
+extern const struct plugin *const plugins_registry[];
+
+bool plugins_is_implemented(struct str name);
+
+extern const struct plugin correlation_id_step;
+extern const struct plugin ip_restriction_step;
+extern const struct plugin request_termination_step;
+
+#endif

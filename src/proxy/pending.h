@@ -1,0 +1,48 @@
+/* pending.h - requests that wait, in the order they came, for a target below its limits.
+ *
+ * An upstream may say how many of them, and for how long (limits.max_pending, pending_timeout); who
+ * finds no room, or waits in vain, is answered with 503. Each worker has a queue of its own for
+ * each such upstream. It is gone through when a target is left, when a connection ends and when the
+ * endpoints change, whichever worker saw that. A request that is repeated doesn't wait: it was
+ * served late enough.
+ *
+ * Thread: the worker's, but for pending_call_waiters. Memory: a queue lives while somebody waits in
+ * it. */
+#ifndef PROXY_PENDING_H
+#define PROXY_PENDING_H
+
+#include <stdbool.h>
+
+struct exchange;
+struct upstream_state;
+struct worker;
+
+/* Whether the exchange may pick a target now: nobody of its worker has waited for longer. */
+bool pending_has_turn(const struct exchange *x);
+
+enum pending_verdict {
+    PENDING_NEW,      /* it waits from now on; a target that was left meanwhile is worth a look */
+    PENDING_WAITS,    /* it goes on waiting */
+    PENDING_NO_QUEUE, /* the upstream has none, or not for this request */
+    PENDING_NO_ROOM,  /* too many wait */
+    PENDING_LATE,     /* it has waited for as long as it may */
+};
+
+/* All targets are at their limit, or it is not the exchange's turn. In the last three cases it does
+ * not wait (any more). */
+enum pending_verdict pending_wait(struct exchange *x);
+/* Whether it is the first that waits. */
+bool pending_is_alone(const struct exchange *x);
+/* It does not wait any more; it need not have. */
+void pending_leave(struct exchange *x);
+
+/* A target of the upstream may have room: wakes the workers that have requests waiting for it. On
+ * any worker's thread. Costs a load where the upstream has no limits. */
+void pending_call_waiters(struct upstream_state *upstream);
+/* Whether requests wait at other workers, and none at this one. */
+bool pending_has_others(const struct worker *worker, const struct upstream_state *upstream);
+
+/* Lets those that wait look again. */
+void pending_serve(struct worker *worker);
+
+#endif

@@ -1,0 +1,269 @@
+#include "proxy/request.h"
+
+#include "http/traceparent.h"
+#include "model/target_state.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/framing.h"
+#include "proxy/try.h"
+#include "proxy/tunnel.h"
+#include "proxy/upstream_conn.h"
+#include "proxy/upstream_pool.h"
+#include "proxy/worker_core.h"
+
+#define MAX_BAD_TEXT_BYTES 200 /* of a head that was refused */
+
+static size_t min_len(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void request_begin(struct exchange *x)
+{
+    x->request_part = REQUEST_HEAD;
+    x->is_replayable = true;
+    http1_begin_request(&x->request_parser, &x->request, x->worker->settings.max_head_bytes);
+}
+
+/* --- the head --- */
+
+/* The head was parsed where it was read to, and has to outlive that. */
+static bool keep_head(struct exchange *x)
+{
+    char *copy = arena_alloc(&x->arena, x->request.len);
+    if (!copy)
+        return false;
+    memcpy(copy, x->request.base, x->request.len);
+    x->request.base = copy;
+    return true;
+}
+
+static void begin_body(struct exchange *x)
+{
+    const struct http_head *head = &x->request;
+    uint64_t max_body_bytes = x->worker->settings.max_body_bytes;
+
+    if (max_body_bytes && head->framing == HTTP_BY_LENGTH && head->content_length > max_body_bytes)
+        exchange_refuse(x, 413, "Content-Length is over the limit");
+    if (head->framing == HTTP_CHUNKED)
+        x->request_parser.trailers = arena_alloc(&x->arena, HTTP1_MAX_TRAILER_BYTES);
+    x->request_part = http1_body_is_done(&x->request_parser) ? REQUEST_DONE : REQUEST_BODY;
+    x->wants_upgrade = tunnel_is_wanted(head);
+}
+
+/* False while the head is not whole, or when it is refused. */
+static bool take_head(struct exchange *x, const char **bytes, size_t *len)
+{
+    bool in_place = buf_len(&x->head_bytes) == 0;
+    struct str have = str_make(*bytes, *len);
+    if (!in_place) {
+        if (buf_append(&x->head_bytes, *bytes, *len)) {
+            exchange_refuse(x, 431, "no room for the head");
+            return false;
+        }
+        have = buf_str(&x->head_bytes);
+    }
+    switch (http1_read_head(&x->request_parser, have.ptr, have.len)) {
+    case HTTP1_MORE:
+        if (in_place && buf_append(&x->head_bytes, have.ptr, have.len))
+            exchange_refuse(x, 431, "no room for the head");
+        return false;
+    case HTTP1_REFUSED:
+        if (in_place) /* for the access log */
+            (void)buf_append(&x->head_bytes, have.ptr, min_len(have.len, MAX_BAD_TEXT_BYTES));
+        exchange_refuse(x, x->request_parser.refused_status, x->request_parser.reason);
+        return false;
+    case HTTP1_DONE:
+        break;
+    }
+    *bytes = have.ptr + x->request.len;
+    *len = have.len - x->request.len;
+    if (in_place && !keep_head(x)) {
+        exchange_refuse(x, 500, "out of memory");
+        return false;
+    }
+    begin_body(x);
+    return x->refused_status == 0;
+}
+
+/* --- the content --- */
+
+static void stop_keeping(struct exchange *x)
+{
+    x->is_replayable = false;
+    buf_deinit(&x->kept);
+}
+
+static void keep_content(struct exchange *x, const struct str *pieces, unsigned count, size_t total)
+{
+    if (!x->is_replayable)
+        return;
+    if (x->has_responded ||
+        (x->has_sent_head && buf_len(&x->kept) + total > EXCHANGE_MAX_KEPT_BYTES)) {
+        stop_keeping(x);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (buf_append(&x->kept, pieces[i].ptr, pieces[i].len) == 0)
+            continue;
+        if (!x->has_sent_head)
+            exchange_refuse(x, 500, "out of memory");
+        stop_keeping(x);
+        return;
+    }
+}
+
+static void send_content(struct exchange *x, const struct str *pieces, unsigned count, size_t total,
+                         bool is_last)
+{
+    struct framing_gather gather;
+    framing_begin(&gather, STR_EMPTY);
+    framing_add(&gather, x->request.framing, pieces, count, total);
+    if (is_last)
+        framing_end(&gather, x->request.framing, http1_trailers(&x->request_parser));
+    if (gather.count > 0 && stream_write(&x->upstream->stream, gather.pieces, gather.count))
+        x->is_send_broken = true; /* what it may have responded before is still to be read */
+}
+
+static void pass_on(struct exchange *x, const struct str *pieces, unsigned count, bool is_last)
+{
+    uint64_t max_body_bytes = x->worker->settings.max_body_bytes;
+    size_t total = 0;
+    for (unsigned i = 0; i < count; i++)
+        total += pieces[i].len;
+
+    x->request_bytes += total;
+    if (max_body_bytes && x->request_bytes > max_body_bytes) {
+        exchange_refuse(x, 413, "the body is over the limit");
+        return;
+    }
+    keep_content(x, pieces, count, total);
+    if (x->has_sent_head && !x->is_send_broken)
+        send_content(x, pieces, count, total, is_last);
+}
+
+static void take_body(struct exchange *x, const char **bytes, size_t *len)
+{
+    while (*len > 0 && x->request_part == REQUEST_BODY && !x->refused_status) {
+        struct str pieces[FRAMING_MAX_PIECES];
+        size_t taken = 0;
+        unsigned count = 0;
+        enum http1_result result = http1_read_body(&x->request_parser, *bytes, *len, &taken, pieces,
+                                                   FRAMING_MAX_PIECES, &count);
+        if (result == HTTP1_REFUSED) {
+            exchange_refuse(x, x->request_parser.refused_status, x->request_parser.reason);
+            return;
+        }
+        *bytes += taken;
+        *len -= taken;
+        pass_on(x, pieces, count, result == HTTP1_DONE);
+        if (result == HTTP1_DONE)
+            x->request_part = REQUEST_DONE;
+    }
+}
+
+void request_take(struct exchange *x, const char *bytes, size_t len)
+{
+    if (x->refused_status)
+        return; /* the connection closes: what comes is dropped */
+    if (x->is_tunnel) {
+        tunnel_from_client(x, bytes, len);
+        return;
+    }
+    if (x->request_part == REQUEST_HEAD && !take_head(x, &bytes, &len))
+        return;
+    if (x->request_part == REQUEST_BODY)
+        take_body(x, &bytes, &len);
+    if (x->request_part == REQUEST_DONE && len > 0 && !x->refused_status)
+        downstream_keep_early(x->client, bytes, len);
+}
+
+/* --- towards the upstream --- */
+
+/* 0 where the client has begun a trace, or nobody wants one. */
+static uint64_t new_span(struct exchange *x)
+{
+    if (!x->worker->settings.starts_traces || traceparent_is_there(&x->request))
+        return 0;
+    return random_next(&x->worker->random) | 1;
+}
+
+static size_t write_head(struct exchange *x, const struct target_state *target)
+{
+    const struct forward_request request = {
+        .head = &x->request,
+        .uri = &x->uri,
+        .path = x->path,
+        .match = &x->match,
+        .target = target,
+        .authority = x->authority,
+        .peer = downstream_peer(x->client),
+        .client = exchange_client(x),
+        .is_trusted = x->client->is_trusted,
+        .listener_port = x->client->port,
+        .is_tls = x->client->is_tls,
+        .request_id = x->request_id,
+        .wants_upgrade = x->wants_upgrade,
+        .span = new_span(x),
+        .lines = x->request_lines,
+    };
+    return forward_write_request(&request, x->worker->scratch, x->worker->scratch_bytes);
+}
+
+int request_send_to(struct exchange *x, const struct target_state *target,
+                    struct upstream_conn *conn)
+{
+    size_t head_len = write_head(x, target);
+    if (head_len == 0)
+        return UV_ENOBUFS;
+    struct framing_gather gather;
+    struct str kept = buf_str(&x->kept);
+    framing_begin(&gather, str_make(x->worker->scratch, head_len));
+    framing_add(&gather, x->request.framing, &kept, 1, kept.len);
+    if (x->request_part == REQUEST_DONE)
+        framing_end(&gather, x->request.framing, http1_trailers(&x->request_parser));
+    conn->request_count++;
+    return stream_write(&conn->stream, gather.pieces, gather.count);
+}
+
+void request_send(struct exchange *x)
+{
+    int rc = request_send_to(x, x->pool->target, x->upstream);
+    if (rc == UV_ENOBUFS) {
+        exchange_refuse(x, 431, "no room for the head to the upstream");
+        return;
+    }
+    x->has_sent_head = true;
+    x->sent_ms = worker_now(x->worker);
+    if (rc)
+        try_fail(x, TRY_RESET, rc, "the request could not be written");
+    if (buf_len(&x->kept) > EXCHANGE_MAX_KEPT_BYTES)
+        stop_keeping(x);
+}
+
+void request_drop_rest(struct exchange *x)
+{
+    x->is_send_broken = true;
+    stop_keeping(x);
+}
+
+static bool wants_bytes(const struct exchange *x)
+{
+    if (x->request_part == REQUEST_DONE && !x->is_tunnel)
+        return x->client->early == NULL; /* read on only to see it leave */
+    if (x->refused_status || x->is_send_broken)
+        return true; /* and drop */
+    if (!x->has_sent_head)
+        return buf_len(&x->kept) < EXCHANGE_MAX_KEPT_BYTES;
+    return !x->upstream || stream_queued(&x->upstream->stream) < EXCHANGE_MAX_QUEUED_BYTES;
+}
+
+void request_steer(struct exchange *x)
+{
+    if (x->has_client_ended)
+        return;
+    if (!wants_bytes(x))
+        stream_stop_reading(&x->client->stream);
+    else if (stream_start_reading(&x->client->stream))
+        x->is_client_gone = true;
+}

@@ -1,0 +1,414 @@
+#include "proxy/response.h"
+
+#include <stdlib.h>
+
+#include "balance/balancer.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/framing.h"
+#include "proxy/outcome.h"
+#include "proxy/try.h"
+#include "proxy/tunnel.h"
+#include "proxy/upstream_conn.h"
+#include "proxy/upstream_pool.h"
+#include "proxy/worker_core.h"
+
+#define MAX_INTERIM 32
+
+void response_begin(struct exchange *x)
+{
+    x->interim_count = 0;
+    x->response_part = RESPONSE_HEAD;
+    x->is_held = false;
+    x->head_ms = 0;
+    buf_clear(&x->response_bytes);
+}
+
+static void begin_head(struct exchange *x)
+{
+    http1_begin_response(&x->reply->parser, &x->reply->head, x->worker->settings.max_head_bytes,
+                         exchange_is_head_request(x));
+}
+
+/* Most responses come whole: all of them are parsed in the same, warm memory. */
+static bool take_reply(struct exchange *x)
+{
+    if (x->reply)
+        return true;
+    struct list *spare = spare_list_take(&x->worker->spare_replies);
+    x->reply = spare ? LIST_ENTRY(spare, struct reply, link) : malloc(sizeof(*x->reply));
+    if (!x->reply) {
+        try_fail(x, TRY_BAD_RESPONSE, UV_ENOMEM, NULL);
+        return false;
+    }
+    list_init(&x->reply->link);
+    begin_head(x);
+    return true;
+}
+
+void response_end(struct exchange *x)
+{
+    struct reply *reply = x->reply;
+    x->reply = NULL;
+    if (reply && !spare_list_keep(&x->worker->spare_replies, &reply->link))
+        free(reply);
+}
+
+static void write_to_client(struct exchange *x, const struct framing_gather *gather)
+{
+    if (gather->count > 0 && !x->is_client_gone &&
+        stream_write(&x->client->stream, gather->pieces, gather->count))
+        x->is_client_gone = true;
+}
+
+static bool may_keep_client(const struct exchange *x)
+{
+    return x->request.keep_alive && x->request_part == REQUEST_DONE && !x->has_client_ended &&
+           !x->refused_status && x->worker->state == WORKER_RUNNING;
+}
+
+/* --- heads --- */
+
+/* Interim responses belong to the exchange but end nothing. 100 is for those who asked. */
+static void pass_on_interim(struct exchange *x)
+{
+    const struct http_head *head = &x->reply->head;
+    bool is_wanted =
+        x->request.minor_version > 0 && (head->status != 100 || x->request.expects_continue);
+    size_t len = 0;
+    if (is_wanted)
+        len = forward_write_interim(head, x->worker->scratch, x->worker->scratch_bytes);
+    struct framing_gather gather;
+    framing_begin(&gather, str_make(x->worker->scratch, len));
+    write_to_client(x, &gather);
+}
+
+/* Where the client cannot know the length beforehand, and is HTTP/1.0, the close tells it. */
+static enum http_framing choose_client_framing(const struct exchange *x)
+{
+    enum http_framing framing = x->reply->head.framing;
+    if (x->reply->head.status == 101)
+        return HTTP_UNTIL_CLOSE;
+    if (framing != HTTP_CHUNKED && framing != HTTP_UNTIL_CLOSE)
+        return framing;
+    return x->request.minor_version > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
+}
+
+/* Writes the final head to the worker's scratch space: it leaves together with the first content.
+ */
+static size_t write_head(struct exchange *x)
+{
+    const struct worker *worker = x->worker;
+    const struct forward_response response = {
+        .head = &x->reply->head,
+        .framing = x->client_framing,
+        .has_body = x->client_framing != HTTP_NO_BODY,
+        .keep_alive = x->keep_client,
+        .is_switch = x->reply->head.status == 101,
+        .client_minor_version = x->request.minor_version,
+        .request_id = x->request_id,
+        .date = str_make(worker->clock.http_text, WALL_CLOCK_HTTP_BYTES),
+        .is_panicking = x->is_panicking,
+        .set_cookie = x->set_cookie,
+        .lines = x->response_lines,
+        .upstream_latency_ms =
+            worker->settings.add_latency_headers ? x->head_ms - x->sent_ms : FORWARD_NO_LATENCY,
+        .proxy_latency_ms = x->sent_ms - x->started_ms,
+        .tells_timing = worker->settings.add_server_timing,
+        .upstream_ms = x->head_ms - x->sent_ms,
+    };
+    return forward_write_response(&response, worker->scratch, worker->scratch_bytes);
+}
+
+/* Reads a head from the bytes in place, or from all so far when it comes in pieces. On DONE the
+ * rest is in *bytes and *len. */
+static enum http1_result read_head(struct exchange *x, const char **bytes, size_t *len)
+{
+    bool in_place = buf_len(&x->response_bytes) == 0;
+    struct str have = str_make(*bytes, *len);
+    if (!in_place) {
+        if (buf_append(&x->response_bytes, *bytes, *len))
+            return HTTP1_REFUSED;
+        have = buf_str(&x->response_bytes);
+    }
+    enum http1_result result = http1_read_head(&x->reply->parser, have.ptr, have.len);
+    if (result == HTTP1_DONE) {
+        *bytes = have.ptr + x->reply->head.len;
+        *len = have.len - x->reply->head.len;
+    } else if (result == HTTP1_MORE && in_place && buf_append(&x->response_bytes, *bytes, *len)) {
+        return HTTP1_REFUSED;
+    }
+    return result;
+}
+
+/* The next head follows an interim one, perhaps in the same bytes. */
+static void begin_after_interim(struct exchange *x, size_t *len)
+{
+    if (buf_len(&x->response_bytes) > 0) { /* the rest is in there */
+        buf_consume(&x->response_bytes, x->reply->head.len);
+        *len = 0;
+    }
+    begin_head(x);
+}
+
+/* An upstream may switch protocols only for a request that asked for it, and has to say to what. */
+static bool is_switch(const struct exchange *x)
+{
+    return x->reply->head.status == 101 && x->wants_upgrade && x->reply->head.has_upgrade;
+}
+
+/* True when the final head is there, or that of a switch; the rest is content. A target that says
+ * nothing but "wait" is given up. */
+static bool take_head(struct exchange *x, const char **bytes, size_t *len)
+{
+    while (*len > 0 || buf_len(&x->response_bytes) > 0) {
+        enum http1_result result = read_head(x, bytes, len);
+        if (result == HTTP1_MORE)
+            return false;
+        if (result == HTTP1_DONE && is_switch(x))
+            return true;
+        if (result == HTTP1_REFUSED || x->reply->head.status == 101) {
+            try_fail(x, TRY_BAD_RESPONSE, 0,
+                     result == HTTP1_REFUSED ? x->reply->parser.reason
+                                             : "it switched protocols without being asked");
+            return false;
+        }
+        if (x->reply->head.status >= 200)
+            return true;
+        if (++x->interim_count > MAX_INTERIM) {
+            try_fail(x, TRY_BAD_RESPONSE, 0, "too many interim responses");
+            return false;
+        }
+        pass_on_interim(x);
+        begin_after_interim(x, len);
+    }
+    return false;
+}
+
+static bool begin_response(struct exchange *x, struct str *ret_head)
+{
+    if (x->head_ms == 0)
+        x->head_ms = worker_now(x->worker);
+    wall_clock_turn(&x->worker->clock, worker_now(x->worker));
+    x->client_framing = choose_client_framing(x);
+    x->keep_client = may_keep_client(x) && x->client_framing != HTTP_UNTIL_CLOSE;
+    x->keep_upstream = x->reply->head.keep_alive && x->reply->head.framing != HTTP_UNTIL_CLOSE;
+    if (x->reply->head.framing == HTTP_CHUNKED)
+        x->reply->parser.trailers = arena_alloc(&x->arena, HTTP1_MAX_TRAILER_BYTES);
+
+    size_t len = write_head(x);
+    if (len == 0) {
+        try_fail(x, TRY_BAD_RESPONSE, 0, "no room for the response's head");
+        return false;
+    }
+    *ret_head = str_make(x->worker->scratch, len);
+    x->response_head_bytes = (uint32_t)len;
+    x->status = x->reply->head.status;
+    x->has_responded = true;
+    x->response_part = http1_body_is_done(&x->reply->parser) ? RESPONSE_DONE : RESPONSE_BODY;
+    balancer_hear(x->pool->target, x->worker->index, x->head_ms);
+    outcome_tell_health(x); /* before the client knows: its next request goes elsewhere */
+    return true;
+}
+
+/* --- content --- */
+
+static void pass_on(struct exchange *x, struct str head, const struct str *pieces, unsigned count)
+{
+    size_t total = 0;
+    for (unsigned i = 0; i < count; i++)
+        total += pieces[i].len;
+    x->body_bytes += total;
+
+    struct framing_gather gather;
+    framing_begin(&gather, head);
+    framing_add(&gather, x->client_framing, pieces, count, total);
+    if (x->response_part == RESPONSE_DONE)
+        framing_end(&gather, x->client_framing, http1_trailers(&x->reply->parser));
+    write_to_client(x, &gather);
+}
+
+static void take_body(struct exchange *x, struct str head, const char *bytes, size_t len)
+{
+    do {
+        struct str pieces[FRAMING_MAX_PIECES];
+        unsigned count = 0;
+        if (x->response_part == RESPONSE_BODY && len > 0) {
+            size_t taken = 0;
+            enum http1_result result = http1_read_body(&x->reply->parser, bytes, len, &taken,
+                                                       pieces, FRAMING_MAX_PIECES, &count);
+            if (result == HTTP1_REFUSED) {
+                try_fail(x, TRY_BAD_RESPONSE, 0, x->reply->parser.reason);
+                return;
+            }
+            if (result == HTTP1_DONE)
+                x->response_part = RESPONSE_DONE;
+            bytes += taken;
+            len -= taken;
+        }
+        pass_on(x, head, pieces, count);
+        head = STR_EMPTY;
+    } while (len > 0 && x->response_part == RESPONSE_BODY && !x->is_client_gone);
+
+    if (len > 0) /* more than its response: what is it worth? */
+        x->keep_upstream = false;
+}
+
+/* The 101 leaves, and from here on nothing is a message any more. */
+static void switch_protocol(struct exchange *x, struct str head, const char *bytes, size_t len)
+{
+    struct framing_gather gather;
+    framing_begin(&gather, head);
+    framing_put(&gather, str_make(bytes, len));
+    x->body_bytes = len;
+    x->response_part = RESPONSE_BODY;
+    write_to_client(x, &gather);
+    tunnel_begin(x);
+}
+
+static void respond(struct exchange *x, const char *bytes, size_t len)
+{
+    struct str head = STR_EMPTY;
+    if (x->response_part == RESPONSE_HEAD && !begin_response(x, &head))
+        return;
+    if (x->status == 101) {
+        switch_protocol(x, head, bytes, len);
+        return;
+    }
+    take_body(x, head, bytes, len);
+}
+
+/* --- short responses --- */
+
+/* Many servers write a head and its content apart. A short response is held until it is whole: it
+ * leaves in one write, and when its target dies in between, another one may still be asked. */
+static bool hold_if_short(struct exchange *x, size_t len)
+{
+    const struct http_head *head = &x->reply->head;
+    if (head->framing != HTTP_BY_LENGTH || head->content_length > EXCHANGE_MAX_HELD_BYTES ||
+        len >= head->content_length)
+        return false;
+    if (buf_len(&x->response_bytes) == 0 &&
+        buf_append(&x->response_bytes, head->base, head->len + len))
+        return false;
+    x->is_held = true;
+    x->head_ms = worker_now(x->worker);
+    return true;
+}
+
+static size_t missing_bytes(const struct exchange *x)
+{
+    return x->reply->head.len + (size_t)x->reply->head.content_length - buf_len(&x->response_bytes);
+}
+
+void response_let_go(struct exchange *x)
+{
+    struct str held = buf_str(&x->response_bytes);
+    x->is_held = false;
+    x->reply->head.base = held.ptr;
+    respond(x, held.ptr + x->reply->head.len, held.len - x->reply->head.len);
+}
+
+static void take_held(struct exchange *x, const char *bytes, size_t len)
+{
+    size_t missing = missing_bytes(x);
+    size_t taken = len < missing ? len : missing;
+    if (buf_append(&x->response_bytes, bytes, taken)) {
+        try_fail(x, TRY_BAD_RESPONSE, UV_ENOMEM, NULL);
+        return;
+    }
+    if (taken == missing)
+        response_let_go(x);
+    if (taken < len)
+        x->keep_upstream = false;
+}
+
+/* --- what happens --- */
+
+void response_take(struct exchange *x, const char *bytes, size_t len)
+{
+    x->has_news = true;
+    if (x->is_tunnel) {
+        tunnel_from_upstream(x, bytes, len);
+        return;
+    }
+    if (x->response_part == RESPONSE_DONE) {
+        x->keep_upstream = false;
+        return;
+    }
+    if (!take_reply(x))
+        return;
+    if (x->is_held) {
+        take_held(x, bytes, len);
+        return;
+    }
+    if (x->response_part == RESPONSE_HEAD && (!take_head(x, &bytes, &len) || hold_if_short(x, len)))
+        return;
+    respond(x, bytes, len);
+}
+
+void response_upstream_ended(struct exchange *x, int error)
+{
+    x->keep_upstream = false;
+    if (x->response_part == RESPONSE_DONE)
+        return;
+    if (x->is_tunnel) {
+        tunnel_upstream_ended(x, error);
+        return;
+    }
+    if (x->response_part == RESPONSE_BODY && x->reply->head.framing == HTTP_UNTIL_CLOSE && !error) {
+        x->response_part = RESPONSE_DONE;
+        pass_on(x, STR_EMPTY, NULL, 0);
+        return;
+    }
+    try_fail(x, TRY_RESET, error,
+             x->is_held || x->response_part == RESPONSE_BODY ? "closed within its response"
+             : x->has_news                                   ? "closed within its response's head"
+                                                             : "closed without a response");
+}
+
+/* --- weir's own --- */
+
+void response_answer(struct exchange *x)
+{
+    struct worker *worker = x->worker;
+    bool has_head = x->request_part != REQUEST_HEAD;
+    uint64_t now_ms = worker_now(worker);
+    uint64_t upstream_ms = x->answer.is_proxied && x->sent_ms ? now_ms - x->sent_ms : 0;
+    size_t body_len;
+
+    wall_clock_turn(&worker->clock, now_ms);
+    x->keep_client = may_keep_client(x);
+    const struct answer_context context = {
+        .request = has_head ? &x->request : NULL,
+        .is_head = has_head && exchange_is_head_request(x),
+        .keep_alive = x->keep_client,
+        .client_minor_version = has_head ? x->request.minor_version : 1,
+        .request_id = x->request_id,
+        .date = str_make(worker->clock.http_text, WALL_CLOCK_HTTP_BYTES),
+        .add_latency = worker->settings.add_latency_headers,
+        .upstream_latency_ms = upstream_ms,
+        .gateway_latency_ms = now_ms - x->started_ms - upstream_ms,
+    };
+    size_t len =
+        answer_write(&x->answer, &context, worker->scratch, worker->scratch_bytes, &body_len);
+    x->status = x->answer.status;
+    x->has_responded = true;
+    x->has_answered = true;
+    x->body_bytes = body_len;
+    x->response_head_bytes = (uint32_t)(len - body_len);
+
+    struct framing_gather gather;
+    framing_begin(&gather, str_make(worker->scratch, len));
+    write_to_client(x, &gather);
+}
+
+void response_steer(struct exchange *x)
+{
+    if (!x->upstream || x->has_failed)
+        return;
+    if (stream_queued(&x->client->stream) >= EXCHANGE_MAX_QUEUED_BYTES)
+        stream_stop_reading(&x->upstream->stream);
+    else if (x->upstream->state == UPSTREAM_BUSY && stream_start_reading(&x->upstream->stream))
+        try_fail(x, TRY_RESET, UV_ENOTCONN, "cannot be read");
+}

@@ -1,0 +1,34 @@
+/* response.h - the upstream's half of an exchange: its response's head, rewritten, and its content
+ * on the way to the client.
+ *
+ * Thread: the worker's. Memory: the exchange's. */
+#ifndef PROXY_RESPONSE_H
+#define PROXY_RESPONSE_H
+
+#include <stddef.h>
+
+struct exchange;
+
+/* Ready for the first bytes of a try. */
+void response_begin(struct exchange *x);
+
+/* Takes bytes from the upstream and passes them on. May complete the response (response_part), fail
+ * the try, or find that the client is gone. Never ends the exchange. */
+void response_take(struct exchange *x, const char *bytes, size_t len);
+
+/* A short response that is held back until it is whole has been for long enough. */
+void response_let_go(struct exchange *x);
+
+/* The upstream closed (error 0) or its connection failed: the end of the response or of the try. */
+void response_upstream_ended(struct exchange *x, int error);
+
+/* The try is over, however it went. */
+void response_end(struct exchange *x);
+
+/* Writes weir's own answer (exchange->answer). */
+void response_answer(struct exchange *x);
+
+/* Reads from the upstream, or stops, as the client can take more or not. */
+void response_steer(struct exchange *x);
+
+#endif
