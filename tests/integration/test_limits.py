@@ -1,5 +1,6 @@
 """What targets are spared: limits of requests and connections, and the queue before them."""
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,6 +43,12 @@ def queue(max_pending=10, seconds=ENOUGH_S, **limits):
             **(limits or {"max_in_flight": 1})}
 
 
+def eventually_waiting(weir, number):
+    """`number` requests wait in the queue of the upstream `u`."""
+    line = f'weir_upstream_pending{{upstream="u"}} {number}'
+    eventually(lambda: line in weir.admin.get("/metrics").text.splitlines(), line)
+
+
 def fill(pool, weir, gated):
     """One request under way at the one target."""
     first = pool.submit(weir.get, "/u")
@@ -57,7 +64,8 @@ class TestQueue:
             first = fill(pool, weir, gated)
             waiting = [pool.submit(weir.request, "POST", f"/u/{number}", body=b"x" * 1000)
                        for number in range(5)]
-            always(lambda: len(gated.requests) == 1, during=0.3)
+            eventually_waiting(weir, 5)
+            assert len(gated.requests) == 1
             gated.answer.is_open.set()
             assert [one.result().status for one in [first, *waiting]] == [200] * 6
         assert gated.answer.most == 1
@@ -106,15 +114,12 @@ class TestQueue:
             first = fill(pool, weir, gated)
             client = weir.client()
             client.send_request("GET", "/u/gone")
-            eventually(lambda: "too many" in weir.get("/u").text, "the queue full")
+            eventually_waiting(weir, 1)
+            assert "too many" in weir.get("/u").text
             client.close()
-            last = None
-            while last is None:  # its place is given to the next
-                one = pool.submit(weir.get, "/u/next")
-                try:
-                    eventually(one.done, within=0.3)
-                except AssertionError:
-                    last = one
+            eventually_waiting(weir, 0)
+            last = pool.submit(weir.get, "/u/next")  # its place is given to the next
+            eventually_waiting(weir, 1)
             gated.answer.is_open.set()
             assert [first.result().status, last.result().status] == [200, 200]
         assert [request.target for request in gated.requests] == ["/", "/next"]
@@ -124,7 +129,7 @@ class TestQueue:
         with ThreadPoolExecutor(4) as pool:
             first = fill(pool, weir, gated)
             waiting = [pool.submit(weir.get, "/u") for _ in range(3)]
-            always(lambda: not any(one.done() for one in waiting), during=0.2)
+            eventually_waiting(weir, 3)
             weir.admin.create("/upstreams/u/targets", {"target": new_backend("new").address})
             assert {one.result().headers.get("X-Backend") for one in waiting} == {"new"}
             gated.answer.is_open.set()
@@ -134,7 +139,7 @@ class TestQueue:
         weir.pool("u", [gated], limits=queue())
         with ThreadPoolExecutor(4) as pool:
             waiting = [pool.submit(weir.get, "/u") for _ in range(4)]
-            always(lambda: len(gated.requests) <= 2, during=0.2)
+            eventually_waiting(weir, 3)
             weir.admin.patch("/upstreams/u", {"limits": None})
             eventually(lambda: len(gated.requests) == 4)
             gated.answer.is_open.set()
@@ -145,7 +150,7 @@ class TestQueue:
         with ThreadPoolExecutor(4) as pool:
             first = fill(pool, weir, gated)
             waiting = [pool.submit(weir.get, "/u") for _ in range(2)]
-            always(lambda: not any(one.done() for one in waiting), during=0.2)
+            eventually_waiting(weir, 2)
             row = weir.admin.get("/upstreams/u/targets").json()["data"][0]
             weir.admin.remove(f"/upstreams/u/targets/{row['id']}")
             assert {one.result().status for one in waiting} == {503}
@@ -158,8 +163,7 @@ class TestQueue:
             first = fill(pool, weir, gated)
             client = weir.client()
             client.send_request("GET", "/u/queued")
-            always(lambda: len(gated.requests) == 1, during=0.2)
-            import signal
+            eventually_waiting(weir, 1)
             weir.signal(signal.SIGTERM)
             gated.answer.is_open.set()
             assert first.result().status == 200
