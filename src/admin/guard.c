@@ -7,10 +7,12 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "base/rate_limit.h"
 #include "base/siphash.h"
 
 #define ORIGIN_MAX_BYTES 256
 #define LOG_EVERY_MS 1000
+#define RATE_BUCKETS 1024
 
 struct admin_guard {
     struct tokens tokens;
@@ -23,22 +25,8 @@ struct admin_guard {
     uint64_t logged_at_ms;
     uint64_t unlogged; /* refusals since */
     struct rate_limit rate;
+    struct rate_bucket buckets[RATE_BUCKETS]; /* of addresses */
 };
-
-bool rate_limit_take(struct rate_limit *limit, uint64_t hash, uint64_t now_ms)
-{
-    if (limit->per_s == 0)
-        return true;
-    uint64_t i = hash % RATE_BUCKETS;
-    uint64_t passed_ms = now_ms - limit->buckets[i].at_ms;
-    uint64_t given_back = passed_ms < 1000 ? passed_ms * limit->per_s : 1000 * limit->per_s;
-    uint64_t used = limit->buckets[i].used_milli;
-    used = used > given_back ? used - given_back : 0;
-    bool may = used + 1000 <= (uint64_t)limit->per_s * 1000;
-    limit->buckets[i].at_ms = now_ms;
-    limit->buckets[i].used_milli = (uint32_t)(may ? used + 1000 : used);
-    return may;
-}
 
 /* ---- origins ---- */
 
@@ -197,7 +185,7 @@ int admin_guard_create(const struct admin_guard_settings *settings, struct admin
     if (!guard)
         return UV_ENOMEM;
     guard->audits = settings->audits;
-    guard->rate.per_s = settings->rate_limit;
+    guard->rate = (struct rate_limit){settings->rate_limit, RATE_BUCKETS, guard->buckets};
     guard->key = siphash_random_key();
     int rc = set_origins(guard, settings->origins, err);
     if (!rc && settings->tokens_file) {

@@ -61,20 +61,4 @@ void admin_guard_ask(struct admin_guard *guard, const struct guard_question *que
 struct str admin_guard_allowed_origin(const struct admin_guard *guard, struct str origin,
                                       bool *ret_varies);
 
-/* ---- parts, for their tests ---- */
-
-#define RATE_BUCKETS 1024
-
-/* Token buckets, each filled to a second's worth. Addresses that share a bucket share its limit. */
-struct rate_limit {
-    uint32_t per_s; /* 0: no limit */
-    struct {
-        uint64_t at_ms;
-        uint32_t used_milli; /* thousandths of requests taken and not yet given back */
-    } buckets[RATE_BUCKETS];
-};
-
-/* Takes one request of bucket `hash`; false when there is none. */
-bool rate_limit_take(struct rate_limit *limit, uint64_t hash, uint64_t now_ms);
-
 #endif

@@ -17,6 +17,7 @@
 #include "control/start.h"
 #include "control/tls_compile.h"
 #include "discovery/registry.h"
+#include "proxy/handshake_limit.h"
 #include "proxy/worker.h"
 
 /*   start (any step may fail) --> run --SIGTERM, SIGINT--> wait WEIR_DRAIN_DELAY, not ready
@@ -255,6 +256,7 @@ int control_run(const struct options *options)
     node_id_deinit(&control.node_id);
     json_decref(control.settings);
     tls_compiler_destroy(control.tls_compiler);
+    handshake_limit_destroy(control.handshake_limit);
     admin_setup_deinit(&control.admin_setup);
     tls_setup_deinit(&control.tls);
     int leftover = uv_loop_close(&control.loop);

@@ -104,6 +104,18 @@ static void print_tally(struct metrics_text *text, const char *name, const char 
     metrics_text_count(text, labels, 2, metrics_read(&tally->others));
 }
 
+static void print_reasons(struct metrics_text *text, const char *name, const char *help,
+                          const struct tally *tally)
+{
+    metrics_text_family(text, name, METRICS_COUNTER, help);
+    for (uint32_t i = 0; i < tally->row_count; i++)
+        metrics_text_count(text, &(struct metrics_label){"reason", str_of(tally->rows[i].text)}, 1,
+                           metrics_read(&tally->rows[i].count));
+    if (metrics_read(&tally->others) > 0)
+        metrics_text_count(text, &(struct metrics_label){"reason", STR("other")}, 1,
+                           metrics_read(&tally->others));
+}
+
 static void print_failures(const struct worker_counters *sum, struct metrics_text *text)
 {
     metrics_text_family(text, "weir_upstream_failures_total", METRICS_COUNTER,
@@ -138,6 +150,9 @@ static void print_workers(const struct worker_counters *sum, struct metrics_text
     metrics_text_count(text, &(struct metrics_label){"result", STR("resumed")}, 1,
                        sum->tls_resumed);
     metrics_text_count(text, &(struct metrics_label){"result", STR("failed")}, 1, sum->tls_failed);
+    print_reasons(text, "weir_tls_handshakes_failed_total",
+                  "TLS handshakes with clients of the proxy that failed or were refused, by reason",
+                  &sum->tls_failures);
     metrics_text_family(text, "weir_upstream_connections", METRICS_GAUGE,
                         "Connections to targets at this moment");
     uint64_t busy = sum->upstream_open > sum->upstream_idle

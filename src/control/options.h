@@ -62,6 +62,8 @@ struct options {
     bool ssl_never_checks_host; /* both false: where clients are verified */
     uint32_t ssl_session_timeout_s;
     uint32_t ssl_handshake_timeout_ms;
+    uint32_t ssl_handshake_rate;        /* a second, of all clients; 0: any */
+    uint32_t ssl_client_handshake_rate; /* of an address */
 
     enum store_engine_kind database;
     char *declarative_config;        /* with STORE_MEMORY: the path of a file; NULL: none */

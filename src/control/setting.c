@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rate_limit.h"
 #include "base/str.h"
 #include "control/options.h"
 #include "control/setting_parse.h"
@@ -197,6 +198,24 @@ const struct setting settings[] = {
      AT(ssl_handshake_timeout_ms),
      .min = 1,
      .max = TIMEOUT_MAX_MS},
+    {.name = "ssl_handshake_rate",
+     .value = "NUMBER",
+     .initial = "0",
+     .allowed = "0 to 1000000",
+     .help = "How many handshakes of TLS a second the proxy's listeners begin; further connections "
+             "are closed. 0: any number.",
+     .parse = setting_parse_count,
+     AT(ssl_handshake_rate),
+     .max = RATE_LIMIT_MAX_PER_S},
+    {.name = "ssl_client_handshake_rate",
+     .value = "NUMBER",
+     .initial = "0",
+     .allowed = "0 to 1000000",
+     .help = "The same for each address of a client (of IPv6, for a /64), but for those of "
+             "trusted_ips.",
+     .parse = setting_parse_count,
+     AT(ssl_client_handshake_rate),
+     .max = RATE_LIMIT_MAX_PER_S},
     {.name = "ssl_verify_client",
      .value = "WHEN",
      .kong = "KONG_NGINX_PROXY_SSL_VERIFY_CLIENT",

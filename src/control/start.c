@@ -20,6 +20,7 @@
 #include "control/tls_compile.h"
 #include "discovery/registry.h"
 #include "net/tls_client.h"
+#include "proxy/handshake_limit.h"
 #include "proxy/worker.h"
 
 /* ---- what the other layers call back ---- */
@@ -257,7 +258,12 @@ static int set_up_tls(struct control *control, struct error *err)
         !has_tls(options->admin_listeners, options->admin_listener_count) &&
         !has_tls(options->status_listeners, options->status_listener_count))
         return 0;
-    return tls_setup_init(&control->tls, options, err);
+    int rc = tls_setup_init(&control->tls, options, err);
+    bool has_limit = options->ssl_handshake_rate > 0 || options->ssl_client_handshake_rate > 0;
+    return rc || !has_limit ? rc
+                            : handshake_limit_create(options->ssl_handshake_rate,
+                                                     options->ssl_client_handshake_rate,
+                                                     &control->handshake_limit);
 }
 
 static int load_config(struct control *control, struct error *err)
@@ -326,6 +332,7 @@ static int start_workers(struct control *control, struct error *err)
         .listener_count = options->proxy_listener_count,
         .tls = control->tls.identity ? &control->tls.proxy : NULL,
         .tls_handshake_timeout_ms = options->ssl_handshake_timeout_ms,
+        .handshake_limit = control->handshake_limit,
         .checks_server_name =
             options->ssl_checks_host ||
             (!options->ssl_never_checks_host && options->ssl_verify_client != TLS_CLIENT_NONE),

@@ -30,6 +30,7 @@ struct committer;
 struct config;
 struct consul_routes;
 struct control;
+struct handshake_limit;
 struct registry;
 struct snapshot;
 struct tls_compiler;
@@ -50,6 +51,7 @@ struct control {
     json_t *settings;     /* for GET / */
     struct tls_setup tls; /* zeroed while no listener has TLS */
     struct tls_compiler *tls_compiler;
+    struct handshake_limit *handshake_limit; /* NULL: none */
     struct config *config;
     struct file_config file_config;
     struct cluster *cluster;

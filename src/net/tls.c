@@ -298,8 +298,10 @@ void tls_take(struct stream *stream, const char *bytes, size_t len)
         stream->tls_state = TLS_ENDED;
     else if (rc || send_error)
         stream->tls_state = TLS_BROKEN;
-    if (rc == 0)
+    if (rc == 0 && send_error) {
+        io->failure = "the peer has closed the connection";
         rc = send_error;
+    }
 
     const struct stream_events *events = stream->events;
     if (is_secured || (rc && !was_open))
@@ -402,6 +404,11 @@ void tls_peer_name(const struct stream *stream, char *name, size_t size)
 bool tls_was_resumed(const struct stream *stream)
 {
     return stream->tls && SSL_session_reused(stream->tls);
+}
+
+bool tls_is_shaking_hands(const struct stream *stream)
+{
+    return stream->tls_state == TLS_HANDSHAKE;
 }
 
 bool tls_is_misdirected(const struct stream *stream)

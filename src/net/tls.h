@@ -42,6 +42,8 @@ struct str tls_server_name(const struct stream *stream);
 void tls_peer_name(const struct stream *stream, char *name, size_t size);
 /* The handshake, which is over, took a session up again. */
 bool tls_was_resumed(const struct stream *stream);
+/* A handshake is under way. */
+bool tls_is_shaking_hands(const struct stream *stream);
 /* A plaintext client on a port of TLS. */
 bool tls_is_misdirected(const struct stream *stream);
 /* Why the last handshake or read of this thread failed; a constant text. */

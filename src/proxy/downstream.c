@@ -9,6 +9,7 @@
 #include "net/proxy_protocol.h"
 #include "net/tls.h"
 #include "proxy/exchange.h"
+#include "proxy/handshake.h"
 #include "proxy/worker_core.h"
 
 /* How long, and for how many bytes, a client may go on sending what nobody reads, so that the
@@ -178,17 +179,12 @@ static void on_drained(struct stream *stream, int error)
 static void on_secured(struct stream *stream, int error)
 {
     struct downstream *conn = (struct downstream *)stream;
-    struct worker_stats *stats = &conn->worker->stats;
     if (error) {
-        worker_count(&stats->tls_failed, 1);
-        log_debug("TLS handshake failed", LOG_STR("client", downstream_peer(conn)),
-                  LOG_CSTR("why", tls_failure(stream)));
+        handshake_failed(conn);
         downstream_close(conn);
         return;
     }
-    worker_count(&stats->tls_handshakes, 1);
-    if (tls_was_resumed(stream))
-        worker_count(&stats->tls_resumed, 1);
+    handshake_succeeded(conn);
     deadline_set(&conn->worker->wheel, &conn->deadline,
                  conn->worker->settings.client_header_timeout_ms);
 }
@@ -206,10 +202,12 @@ static void on_due(struct timer_node *node)
     struct downstream *conn = LIST_ENTRY(node, struct downstream, deadline.node);
     if (!deadline_has_passed(&conn->worker->wheel, &conn->deadline))
         return;
-    if (conn->state == DOWNSTREAM_BUSY)
+    if (conn->state == DOWNSTREAM_BUSY) {
         exchange_client_timed_out(conn->exchange);
-    else
-        downstream_close(conn);
+        return;
+    }
+    handshake_timed_out(conn);
+    downstream_close(conn);
 }
 
 /* --- from one exchange to the next --- */
@@ -315,7 +313,10 @@ static int start_talking(struct downstream *conn)
     deadline_set(&conn->worker->wheel, &conn->deadline,
                  shakes_hands ? settings->tls_handshake_timeout_ms
                               : settings->client_header_timeout_ms);
-    return shakes_hands ? tls_accept(&conn->stream, conn->worker->tls) : 0;
+    if (!shakes_hands)
+        return 0;
+    return handshake_may_begin(conn) ? tls_accept(&conn->stream, conn->worker->tls)
+                                     : UV_ECONNABORTED;
 }
 
 /* A balancer that is not among the trusted ones, where some are named, is not believed. */

@@ -170,6 +170,7 @@ void worker_read_counters(const struct worker *worker, struct worker_counters *s
     sum->upstream_reused += metrics_read(&stats->upstream_reused);
     sum->upstream_open += metrics_read(&stats->upstream_open);
     sum->upstream_idle += metrics_read(&stats->upstream_idle);
+    tally_add(&sum->tls_failures, &stats->tls_failures);
     tally_add(&sum->refused, &stats->refused);
     tally_add(&sum->answered, &stats->answered);
 }

@@ -18,6 +18,7 @@
 #include "proxy/retry.h"
 
 struct client_trust; /* client_address.h */
+struct handshake_limit;
 struct passive_news; /* health/passive.h */
 struct worker;
 struct log_format;          /* proxy/log_format.h */
@@ -30,6 +31,7 @@ struct worker_settings {
     const struct tls_server_settings
         *tls; /* borrowed during worker_start; NULL: no listener is TLS */
     uint32_t tls_handshake_timeout_ms;
+    struct handshake_limit *handshake_limit; /* borrowed while the worker lives; NULL: none */
     bool checks_server_name;           /* a request must be for the host that its handshake named */
     uint32_t max_clients;              /* connections at a time */
     uint32_t client_header_timeout_ms; /* from a request's first byte to the end of its head */
@@ -70,6 +72,7 @@ struct worker_counters {
     uint64_t tls_failed;
     uint64_t failures[TRY_FAILURE_COUNT]; /* of tries */
     uint64_t upstream_opened, upstream_reused, upstream_open, upstream_idle;
+    struct tally tls_failures;      /* of tls_failed, by reason */
     struct tally refused, answered; /* zeroed at first, like all of it */
 };
 

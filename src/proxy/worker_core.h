@@ -53,6 +53,7 @@ struct worker_stats {
     _Atomic uint64_t tls_handshakes;
     _Atomic uint64_t tls_resumed;
     _Atomic uint64_t tls_failed;
+    struct tally tls_failures; /* of these, by reason */
     metrics_cell failures[TRY_FAILURE_COUNT];
     metrics_cell upstream_opened; /* connections begun */
     metrics_cell upstream_reused; /* tries on a kept one */

@@ -10,7 +10,9 @@ from support import REPOSITORY
 from support.backends import Backend, FastBackend, TlsBackend
 from support.consul import Consul, FakeConsul
 from support.flask_service import FlaskService
+from support.ports import free_port
 from support.postgres import Postgres, find_binaries
+from support.tls import Authority
 from support.weir import Weir, run_once, sanitizer_reports
 
 
@@ -217,3 +219,29 @@ def new_flask(tmp_path):
     yield make
     for instance in instances:
         instance.kill()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def pair(authority):
+    """Certificates of both kinds: an RSA key for each node would take its time."""
+    return authority.issue("gateway.example", "rsa"), authority.issue("gateway.example", "ec")
+
+
+@pytest.fixture
+def new_tls_weir(new_weir, pair):
+    """Makes nodes that listen with and without TLS: node.tls_port."""
+    def make(flags="", **settings):
+        port, tls_port = free_port(), free_port()
+        rsa, ec = pair
+        settings = {"SSL_CERT": f"{rsa.path},{ec.path}",
+                    "SSL_CERT_KEY": f"{rsa.key_path},{ec.key_path}", **settings}
+        node = new_weir(start=False, **{
+            "PROXY_LISTEN": f"127.0.0.1:{port}, 127.0.0.1:{tls_port} ssl{flags}", **settings})
+        node.proxy_port, node.tls_port = port, tls_port
+        return node.start()
+    return make

@@ -21,32 +21,6 @@ from support.wire import Client, Closed
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def pair(authority):
-    """Certificates of both kinds: an RSA key for each node would take its time."""
-    return authority.issue("gateway.example", "rsa"), authority.issue("gateway.example", "ec")
-
-
-@pytest.fixture
-def new_tls_weir(new_weir, pair):
-    """Makes nodes that listen with and without TLS: node.tls_port."""
-    def make(flags="", **settings):
-        port, tls_port = free_port(), free_port()
-        rsa, ec = pair
-        settings = {"SSL_CERT": f"{rsa.path},{ec.path}",
-                    "SSL_CERT_KEY": f"{rsa.key_path},{ec.key_path}", **settings}
-        node = new_weir(start=False, **{
-            "PROXY_LISTEN": f"127.0.0.1:{port}, 127.0.0.1:{tls_port} ssl{flags}", **settings})
-        node.proxy_port, node.tls_port = port, tls_port
-        return node.start()
-    return make
-
-
 @pytest.fixture
 def tls_weir(new_tls_weir):
     return new_tls_weir()

@@ -5,30 +5,6 @@
 #include "net/ip.h"
 #include "unit/test.h"
 
-TEST(a_second_of_requests_may_come_at_once_and_then_as_time_gives_them_back)
-{
-    static struct rate_limit limit = {.per_s = 10};
-    uint64_t now_ms = 5000;
-    for (int i = 0; i < 10; i++)
-        assert_true(rate_limit_take(&limit, 7, now_ms));
-    assert_false(rate_limit_take(&limit, 7, now_ms));
-    assert_true(rate_limit_take(&limit, 8, now_ms)); /* another's */
-    assert_false(rate_limit_take(&limit, 7, now_ms + 99));
-    assert_true(rate_limit_take(&limit, 7, now_ms + 100));
-    assert_false(rate_limit_take(&limit, 7, now_ms + 101));
-    for (int i = 0; i < 10; i++)
-        assert_true(rate_limit_take(&limit, 7, now_ms + 3600000));
-    assert_false(rate_limit_take(&limit, 7, now_ms + 3600000));
-}
-
-TEST(the_highest_rate_does_not_overflow)
-{
-    static struct rate_limit limit = {.per_s = 1000000};
-    for (int i = 0; i < 1000000; i++)
-        assert_true(rate_limit_take(&limit, 0, 1));
-    assert_false(rate_limit_take(&limit, 0, 1));
-}
-
 static struct admin_guard *guard_of(const char *origins)
 {
     struct admin_guard *guard;
@@ -80,6 +56,4 @@ TEST(origins_that_are_none_are_refused)
     }
 }
 
-RUN(T(a_second_of_requests_may_come_at_once_and_then_as_time_gives_them_back),
-    T(the_highest_rate_does_not_overflow), T(a_page_from_elsewhere_may_not_write),
-    T(origins_that_are_none_are_refused))
+RUN(T(a_page_from_elsewhere_may_not_write), T(origins_that_are_none_are_refused))
