@@ -67,6 +67,7 @@ static void close_rest(struct control *control)
     uv_close((uv_handle_t *)&control->delay, NULL);
     log_override_close(&control->log_override);
     expiry_close(&control->expiry);
+    cert_expiry_close(&control->cert_expiry);
     for (unsigned i = 0; i < control->signal_count; i++)
         uv_close((uv_handle_t *)&control->signals[i], NULL);
     control->signal_count = 0;
@@ -232,6 +233,7 @@ int control_run(const struct options *options)
     control.delay.data = &control;
     log_override_init(&control.log_override, &control.loop);
     expiry_init(&control.expiry, &control.loop);
+    cert_expiry_init(&control.cert_expiry, &control.loop);
     int rc = mailbox_init(&control.mailbox, &control.loop, &control);
     if (!rc)
         rc = start_node(&control, on_signal, &err);

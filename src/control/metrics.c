@@ -208,6 +208,7 @@ int metrics_print(void *arg, char **ret, size_t *ret_len)
     print_configuration(control, &text);
     if (control->registry)
         registry_print_metrics(control->registry, &text);
+    cert_expiry_print(&control->cert_expiry, &text);
     process_metrics_print(&text);
     free(sum);
 

@@ -441,6 +441,7 @@ int start_node(struct control *control, uv_signal_cb on_signal, struct error *er
         return rc;
     expiry_start(&control->expiry, start_submit, control);
     plugin_notice_all(control->config);
+    cert_expiry_start(&control->cert_expiry, &control->tls, control->tls_compiler);
     publish(control); /* before a worker listens: its first request finds its route */
     rc = start_workers(control, err);
     if (!rc)

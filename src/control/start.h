@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/mailbox.h"
 #include "control/admin_setup.h"
+#include "control/cert_expiry.h"
 #include "control/expiry.h"
 #include "control/file_config.h"
 #include "control/log_override.h"
@@ -74,6 +75,7 @@ struct control {
     struct snapshot *snapshot; /* the last one; a reference */
     struct log_override log_override;
     struct expiry expiry;
+    struct cert_expiry cert_expiry;
     uv_timer_t delay; /* before the stop */
     bool is_delaying;
     bool is_handing_over; /* a new process has been started */

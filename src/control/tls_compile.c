@@ -19,12 +19,12 @@
 
 #define PAGE_ROWS 256
 #define DIGEST_BYTES 32
-#define SOON_S (14L * 86400) /* before a certificate's end is worth a warning */
 
 /* Made of a certificate entity, or of a service's TLS. */
 struct made {
     uint8_t digest[DIGEST_BYTES];  /* of what it was made of */
     struct tls_identity *identity; /* referenced; NULL: the texts are not usable */
+    enum cert_stage told;          /* how far its end has been warned of */
     struct tls_client *client;     /* the same */
     uint64_t generation;           /* of the compilation that last asked for it */
 };
@@ -34,6 +34,7 @@ struct tls_compiler {
     struct map identities; /* certificate's id → struct made */
     struct map clients;    /* digest of all that makes a client → struct made */
     uint64_t generation;
+    unsigned lines; /* about certificates' ends, in this compilation */
 };
 
 int tls_compiler_create(const struct tls_out_defaults *defaults, struct tls_compiler **ret)
@@ -74,6 +75,21 @@ void tls_compiler_destroy(struct tls_compiler *compiler)
     free(compiler);
 }
 
+void tls_compiler_each(struct tls_compiler *compiler,
+                       void (*visit)(void *arg, struct str id, const struct tls_identity *identity,
+                                     enum cert_stage *told),
+                       void *arg)
+{
+    size_t at = 0;
+    struct str id;
+    void *value;
+    while (map_each(&compiler->identities, &at, &id, &value)) {
+        struct made *made = value;
+        if (made->identity)
+            visit(arg, id, made->identity, &made->told);
+    }
+}
+
 /* --- identities --- */
 
 static const char *const texts[] = {"cert", "key", "cert_alt", "key_alt"};
@@ -89,16 +105,6 @@ static void digest_of(const json_t *row, uint8_t digest[DIGEST_BYTES])
     EVP_Digest(all, sizeof(all), digest, NULL, EVP_sha256(), NULL);
 }
 
-static void warn_of_end(const json_t *row, const struct tls_identity *identity)
-{
-    time_t left_s = tls_identity_not_after(identity) - time(NULL);
-    if (left_s < 0)
-        log_warn("a certificate has expired", LOG_STR("certificate", row_text(row, "id")));
-    else if (left_s < SOON_S)
-        log_warn("a certificate expires soon", LOG_STR("certificate", row_text(row, "id")),
-                 LOG_INT("days", left_s / 86400));
-}
-
 static struct tls_identity *parse(const json_t *row)
 {
     struct tls_pem pairs[2] = {
@@ -110,8 +116,6 @@ static struct tls_identity *parse(const json_t *row)
         log_error("a certificate cannot be used; its names get the default",
                   LOG_STR("certificate", row_text(row, "id")), LOG_CSTR("field", err.field),
                   LOG_CSTR("why", err.sentence));
-    else
-        warn_of_end(row, identity);
     return identity;
 }
 
@@ -136,6 +140,9 @@ static int make_identity(struct tls_compiler *compiler, const json_t *row, struc
     memcpy(fresh->digest, digest, sizeof(digest));
     fresh->generation = compiler->generation;
     fresh->identity = parse(row);
+    if (fresh->identity && compiler->lines < CERT_EXPIRY_MAX_LINES)
+        compiler->lines +=
+            cert_expiry_tell(fresh->identity, row_text(row, "id"), time(NULL), &fresh->told);
     *ret = fresh;
     return 0;
 }
@@ -332,6 +339,7 @@ int tls_compile(struct tls_compiler *compiler, const struct config *config,
                 struct snapshot *snapshot)
 {
     compiler->generation++;
+    compiler->lines = 0;
     int rc = tls_names_create(&snapshot->names);
     if (!rc)
         rc = compile_names(compiler, config, snapshot->names);

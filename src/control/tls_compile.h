@@ -11,9 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/str.h"
+#include "control/cert_expiry.h"
+
 struct config;
 struct snapshot;
 struct tls_compiler;
+struct tls_identity;
 struct x509_store_st;
 
 /* What counts where a service says nothing. */
@@ -26,6 +30,12 @@ struct tls_out_defaults {
 /* 0 or UV_ENOMEM, when the reference stays the caller's. */
 int tls_compiler_create(const struct tls_out_defaults *defaults, struct tls_compiler **ret);
 void tls_compiler_destroy(struct tls_compiler *compiler); /* NULL is fine */
+
+/* Every certificate in force, by its id, which is borrowed during the call. */
+void tls_compiler_each(struct tls_compiler *compiler,
+                       void (*visit)(void *arg, struct str id, const struct tls_identity *identity,
+                                     enum cert_stage *told),
+                       void *arg);
 
 /* Fills the snapshot, which nobody else has yet. A certificate that can't be used is logged and
  * left out. 0 or UV_ENOMEM. */

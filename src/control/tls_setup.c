@@ -19,7 +19,6 @@
 #include "net/tls_self_signed.h"
 
 #define MAX_FILE_BYTES (1u << 20)
-#define SOON_S (14L * 86400) /* a certificate that ends within this is worth a warning */
 
 /* --- texts --- */
 
@@ -211,15 +210,6 @@ static int read_own(const struct options *options, struct pem_texts *texts)
     return rc ? rc : read_or_make(folder, "weir-default-ecdsa", TLS_KEY_ECDSA, texts);
 }
 
-static void warn_of_end(const struct tls_identity *identity)
-{
-    time_t left_s = tls_identity_not_after(identity) - time(NULL);
-    if (left_s < 0)
-        log_warn("the default certificate has expired");
-    else if (left_s < SOON_S)
-        log_warn("the default certificate expires soon", LOG_INT("days", left_s / 86400));
-}
-
 static int read_identity(const struct options *options, const struct given *given,
                          struct tls_identity **ret, struct error *err)
 {
@@ -233,8 +223,6 @@ static int read_identity(const struct options *options, const struct given *give
     if (!rc)
         rc = tls_identity_create(pairs, texts.count, ret, err);
     free_texts(&texts);
-    if (!rc)
-        warn_of_end(*ret);
     return rc;
 }
 

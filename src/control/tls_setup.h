@@ -6,6 +6,7 @@
 #define CONTROL_TLS_SETUP_H
 
 #include "base/error.h"
+#include "control/cert_expiry.h"
 #include "net/tls_server.h"
 
 struct options;
@@ -15,6 +16,7 @@ struct tls_setup {
     struct tls_level level;
     struct tls_identity *identity;       /* owned */
     struct tls_identity *admin_identity; /* owned */
+    enum cert_stage told, admin_told;    /* how far their end has been warned of */
     struct tls_server_settings proxy;
     struct tls_server_settings admin;
     struct tls_server_settings status; /* asks nobody for a certificate */

@@ -7,9 +7,11 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <uv.h> /* error codes only */
 
 #define MAX_CHAIN 16
+#define NAME_BYTES 128 /* longer ones are cut: they are for human eyes */
 
 struct pair {
     X509 *cert;
@@ -21,6 +23,7 @@ struct tls_identity {
     _Atomic unsigned refs;
     unsigned count;
     time_t not_after;
+    char name[NAME_BYTES];
     struct pair pairs[TLS_IDENTITY_MAX_PAIRS];
 };
 
@@ -100,6 +103,32 @@ static void note_end(struct tls_identity *identity, const X509 *cert)
         identity->not_after = at;
 }
 
+static void copy_name(const ASN1_STRING *from, char to[NAME_BYTES])
+{
+    const unsigned char *bytes = from ? ASN1_STRING_get0_data(from) : NULL;
+    int len = from ? ASN1_STRING_length(from) : 0;
+    int i = 0;
+    for (; i < len && i < NAME_BYTES - 1; i++)
+        to[i] = bytes[i] > ' ' && bytes[i] < 0x7f ? (char)bytes[i] : '?';
+    to[i] = '\0';
+}
+
+static void note_name(struct tls_identity *identity, const X509 *cert)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; identity->name[0] == '\0' && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_DNS)
+            copy_name(name->d.dNSName, identity->name);
+    }
+    GENERAL_NAMES_free(names);
+    const X509_NAME *subject = X509_get_subject_name(cert);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (identity->name[0] == '\0' && at >= 0)
+        copy_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), identity->name);
+    ERR_clear_error(); /* of an extension that is broken */
+}
+
 int tls_identity_create(const struct tls_pem *pairs, unsigned count, struct tls_identity **ret,
                         struct error *err)
 {
@@ -115,6 +144,8 @@ int tls_identity_create(const struct tls_pem *pairs, unsigned count, struct tls_
         if (rc)
             break;
         note_end(identity, pair->cert);
+        if (i == 0)
+            note_name(identity, pair->cert);
         for (unsigned j = 0; j < i; j++) {
             if (EVP_PKEY_get_base_id(identity->pairs[j].key) != EVP_PKEY_get_base_id(pair->key))
                 continue;
@@ -172,4 +203,9 @@ int tls_identity_use_for_all(const struct tls_identity *identity, struct ssl_ctx
 time_t tls_identity_not_after(const struct tls_identity *identity)
 {
     return identity->not_after;
+}
+
+const char *tls_identity_name(const struct tls_identity *identity)
+{
+    return identity->name;
 }

@@ -41,4 +41,8 @@ int tls_identity_use_for_all(const struct tls_identity *identity, struct ssl_ctx
 /* When the first of its certificates ends, in seconds since 1970. */
 time_t tls_identity_not_after(const struct tls_identity *identity);
 
+/* The first name in the first certificate: of its alternative names of hosts, or its common name;
+ * empty when there is none. Bytes that are not printable are '?'. */
+const char *tls_identity_name(const struct tls_identity *identity);
+
 #endif

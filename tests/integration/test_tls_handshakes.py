@@ -100,3 +100,37 @@ class TestFailures:
         eventually(lambda: count(node, "the peer has closed the connection") == 1)
         assert count(node, "failed") == 1
         assert get(node) == 404 and count(node, "full") == 1
+
+
+class TestCertificatesThatEnd:
+    @staticmethod
+    def seconds_left(node, certificate):
+        found = re.search(r'^weir_certificate_expires_in_seconds\{certificate="'
+                          rf'{certificate}",name="([^"]*)"\}} (\S+)$',
+                          node.admin.get("/metrics").text, re.M)
+        return found and (found[1], float(found[2]))
+
+    def test_they_are_warned_of_and_measured(self, new_tls_weir, authority):
+        soon = authority.issue("soon.example", days=5)
+        node = new_tls_weir(ADMIN_SSL_CERT=soon.path, ADMIN_SSL_CERT_KEY=soon.key_path)
+        line = node.log("a certificate expires soon", certificate="admin")[0]
+        assert line["days"] == 4 and line["name"] == "soon.example"
+        created = {}
+        for days in (-1, 2, 30):
+            one = authority.issue(f"days{days}.example", days=days)
+            created[days] = node.admin.create("/certificates", {
+                "cert": one.pem, "key": one.key_pem, "snis": [f"days{days}.example"]})["id"]
+        assert len(node.log("a certificate has expired", certificate=created[-1])) == 1
+        assert len(node.log("a certificate expires soon", certificate=created[2])) == 1
+        assert not node.log(certificate=created[30])
+        for certificate, days, name in [("default", 30, "gateway.example"),
+                                        ("admin", 5, "soon.example"),
+                                        *((id, days, f"days{days}.example")
+                                          for days, id in created.items())]:
+            shown, left = self.seconds_left(node, certificate)
+            assert shown == name and (days - 1) * 86400 < left <= days * 86400
+        # One that has expired goes on being shown: that is the client's to judge.
+        assert get(node, name="days-1.example") == 404
+        node.admin.remove(f"/certificates/{created[-1]}")
+        assert not self.seconds_left(node, created[-1])
+        assert len(node.log("a certificate has expired")) == 1
