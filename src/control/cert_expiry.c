@@ -52,6 +52,8 @@ static void each(const struct cert_expiry *expiry, visit_cb visit, void *arg)
         visit(arg, STR("default"), setup->identity, &setup->told);
     if (setup->admin_identity && setup->admin_identity != setup->identity)
         visit(arg, STR("admin"), setup->admin_identity, &setup->admin_told);
+    if (setup->status_identity && setup->status_identity != setup->identity)
+        visit(arg, STR("status"), setup->status_identity, &setup->status_told);
     tls_compiler_each(expiry->compiler, visit, arg);
 }
 

@@ -377,6 +377,10 @@ void options_deinit(struct options *options)
     tls_wipe_text(options->ssl_cert_key);
     free(options->admin_ssl_cert);
     tls_wipe_text(options->admin_ssl_cert_key);
+    free(options->status_ssl_cert);
+    tls_wipe_text(options->status_ssl_cert_key);
+    free(options->client_ssl_cert);
+    tls_wipe_text(options->client_ssl_cert_key);
     free(options->ssl_cipher_suite);
     free(options->ssl_ciphers);
     free(options->ssl_protocols);

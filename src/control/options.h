@@ -51,6 +51,11 @@ struct options {
     char *ssl_cert_key;
     char *admin_ssl_cert; /* the same; NULL: as ssl_cert */
     char *admin_ssl_cert_key;
+    char *status_ssl_cert;
+    char *status_ssl_cert_key;
+    bool has_client_ssl;   /* upstreams that ask get client_ssl_cert */
+    char *client_ssl_cert; /* NULL: none */
+    char *client_ssl_cert_key;
     char *ssl_cipher_suite;
     char *ssl_ciphers; /* NULL: OpenSSL's. These two count with the suite "custom" */
     char *ssl_protocols;

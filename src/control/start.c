@@ -20,6 +20,7 @@
 #include "control/tls_compile.h"
 #include "discovery/registry.h"
 #include "net/tls_client.h"
+#include "net/tls_identity.h"
 #include "proxy/handshake_limit.h"
 #include "proxy/worker.h"
 
@@ -245,9 +246,13 @@ static int create_tls_compiler(struct control *control, struct error *err)
         log_notice("the machine has no trusted certificates: no upstream can be verified by them");
     else if (rc)
         return rc;
-    rc = tls_compiler_create(&defaults, &control->tls_compiler);
-    if (rc)
+    rc = tls_setup_read_client(options, &defaults.identity, err);
+    if (!rc)
+        rc = tls_compiler_create(&defaults, &control->tls_compiler);
+    if (rc) {
         tls_store_unref(defaults.trusted);
+        tls_identity_unref(defaults.identity);
+    }
     return rc;
 }
 

@@ -31,6 +31,7 @@ struct made {
 
 struct tls_compiler {
     struct tls_out_defaults defaults;
+    enum cert_stage told;  /* how far the end of the default certificate has been warned of */
     struct map identities; /* certificate's id → struct made */
     struct map clients;    /* digest of all that makes a client → struct made */
     uint64_t generation;
@@ -72,6 +73,7 @@ void tls_compiler_destroy(struct tls_compiler *compiler)
     free_all(&compiler->identities);
     free_all(&compiler->clients);
     tls_store_unref(compiler->defaults.trusted);
+    tls_identity_unref(compiler->defaults.identity);
     free(compiler);
 }
 
@@ -83,6 +85,8 @@ void tls_compiler_each(struct tls_compiler *compiler,
     size_t at = 0;
     struct str id;
     void *value;
+    if (compiler->defaults.identity)
+        visit(arg, STR("client"), compiler->defaults.identity, &compiler->told);
     while (map_each(&compiler->identities, &at, &id, &value)) {
         struct made *made = value;
         if (made->identity)
@@ -256,7 +260,9 @@ static int create_client(const struct tls_compiler *compiler, const struct clien
         .verifies = parts->verifies,
         .depth = parts->depth,
         .trusted = parts->has_authorities ? own : compiler->defaults.trusted,
-        .identity = parts->certificate ? parts->certificate->identity : NULL,
+        .identity = parts->certificate       ? parts->certificate->identity
+                    : parts->has_certificate ? NULL
+                                             : compiler->defaults.identity,
     };
     int rc = tls_client_create(&settings, ret);
     tls_store_unref(own);

@@ -24,10 +24,11 @@ struct x509_store_st;
 struct tls_out_defaults {
     bool verifies;
     uint32_t depth;
-    struct x509_store_st *trusted; /* a reference, which passes to the compiler */
+    struct x509_store_st *trusted; /* references, which pass to the compiler; NULL: none */
+    struct tls_identity *identity; /* who we are */
 };
 
-/* 0 or UV_ENOMEM, when the reference stays the caller's. */
+/* 0 or UV_ENOMEM, when the references stay the caller's. */
 int tls_compiler_create(const struct tls_out_defaults *defaults, struct tls_compiler **ret);
 void tls_compiler_destroy(struct tls_compiler *compiler); /* NULL is fine */
 

@@ -226,6 +226,16 @@ static int read_identity(const struct options *options, const struct given *give
     return rc;
 }
 
+static int read_or_share(const struct options *options, const struct given *given,
+                         struct tls_identity *otherwise, struct tls_identity **ret,
+                         struct error *err)
+{
+    if (given->certs || given->keys)
+        return read_identity(options, given, ret, err);
+    *ret = tls_identity_ref(otherwise);
+    return 0;
+}
+
 static int read_identities(struct tls_setup *setup, const struct options *options,
                            struct error *err)
 {
@@ -233,13 +243,28 @@ static int read_identities(struct tls_setup *setup, const struct options *option
                                 "WEIR_SSL_CERT_KEY"};
     const struct given admin = {options->admin_ssl_cert, options->admin_ssl_cert_key,
                                 "WEIR_ADMIN_SSL_CERT", "WEIR_ADMIN_SSL_CERT_KEY"};
+    const struct given status = {options->status_ssl_cert, options->status_ssl_cert_key,
+                                 "WEIR_STATUS_SSL_CERT", "WEIR_STATUS_SSL_CERT_KEY"};
     int rc = read_identity(options, &proxy, &setup->identity, err);
     if (rc)
         return rc;
-    if (admin.certs || admin.keys)
-        return read_identity(options, &admin, &setup->admin_identity, err);
-    setup->admin_identity = tls_identity_ref(setup->identity);
-    return 0;
+    rc = read_or_share(options, &admin, setup->identity, &setup->admin_identity, err);
+    return rc ? rc : read_or_share(options, &status, setup->identity, &setup->status_identity, err);
+}
+
+int tls_setup_read_client(const struct options *options, struct tls_identity **ret,
+                          struct error *err)
+{
+    const struct given given = {options->client_ssl_cert, options->client_ssl_cert_key,
+                                "WEIR_CLIENT_SSL_CERT", "WEIR_CLIENT_SSL_CERT_KEY"};
+    *ret = NULL;
+    if (!options->has_client_ssl)
+        return 0;
+    if (!given.certs) {
+        error_set(err, "WEIR_CLIENT_SSL_CERT", "must be set when WEIR_CLIENT_SSL is on");
+        return UV_EINVAL;
+    }
+    return read_identity(options, &given, ret, err);
 }
 
 /* --- tickets --- */
@@ -330,6 +355,7 @@ int tls_setup_init(struct tls_setup *setup, const struct options *options, struc
                            &setup->admin.seed);
     /* Nor are the Admin API's those of the listeners for which nobody needs a certificate. */
     setup->status = setup->admin;
+    setup->status.identity = setup->status_identity;
     setup->status.client_check = TLS_CLIENT_NONE;
     setup->status.client_ca_file = NULL;
     tls_ticket_seed_random(options->ssl_session_timeout_s, (uint64_t)time(NULL),
@@ -343,5 +369,6 @@ void tls_setup_deinit(struct tls_setup *setup)
 {
     tls_identity_unref(setup->identity);
     tls_identity_unref(setup->admin_identity);
+    tls_identity_unref(setup->status_identity);
     explicit_bzero(setup, sizeof(*setup));
 }

@@ -14,9 +14,10 @@ struct tls_identity;
 
 struct tls_setup {
     struct tls_level level;
-    struct tls_identity *identity;       /* owned */
-    struct tls_identity *admin_identity; /* owned */
-    enum cert_stage told, admin_told;    /* how far their end has been warned of */
+    struct tls_identity *identity;                 /* owned, like those below */
+    struct tls_identity *admin_identity;           /* may be the same */
+    struct tls_identity *status_identity;          /* may be the same */
+    enum cert_stage told, admin_told, status_told; /* how far their end has been warned of */
     struct tls_server_settings proxy;
     struct tls_server_settings admin;
     struct tls_server_settings status; /* asks nobody for a certificate */
@@ -26,6 +27,11 @@ struct tls_setup {
  * first where they are missing. 0, or a negative UV_E… with *err, whose field is the setting's
  * variable. */
 int tls_setup_init(struct tls_setup *setup, const struct options *options, struct error *err);
+
+/* Who we are to upstreams where their service doesn't say: *ret is a reference, NULL without
+ * client_ssl. As above. */
+int tls_setup_read_client(const struct options *options, struct tls_identity **ret,
+                          struct error *err);
 void tls_setup_deinit(struct tls_setup *setup); /* zeroed is fine */
 
 #endif

@@ -409,6 +409,9 @@ class TestBadSettings:
         ({"WEIR_SSL_VERIFY_CLIENT": "maybe"}, "WEIR_SSL_VERIFY_CLIENT"),
         ({"WEIR_SSL_CHECK_HOST": "1"}, "WEIR_SSL_CHECK_HOST"),
         ({"WEIR_SSL_VERIFY_CLIENT": "on"}, "WEIR_SSL_CLIENT_CERTIFICATE"),
+        ({"WEIR_CLIENT_SSL": "on"}, "WEIR_CLIENT_SSL_CERT: must be set"),
+        ({"WEIR_CLIENT_SSL": "on", "WEIR_CLIENT_SSL_CERT": "/no/such"}, "WEIR_CLIENT_SSL_CERT"),
+        ({"WEIR_SSL_HANDSHAKE_RATE": "1000001"}, "WEIR_SSL_HANDSHAKE_RATE"),
         ({"WEIR_SSL_TICKET_SECRET_FILE": "/dev/null"}, "WEIR_SSL_TICKET_SECRET_FILE"),
     ])
     def test_others(self, line, settings, expected):
@@ -578,6 +581,17 @@ class TestAdminApi:
                        context=trusting(authority)) as client:
             assert client.get("/status").status == 200
             assert client.certificate == own.der
+
+    def test_so_have_the_listeners_for_its_status(self, node, authority, pair):
+        own = authority.issue("status.example")
+        settings = {}
+        for expected in (pair[0], own):
+            port = free_port()
+            node(STATUS_LISTEN=f"127.0.0.1:{port} ssl", **settings)
+            with TlsClient(port) as client:
+                assert client.get("/status").status == 200
+                assert client.certificate == expected.der
+            settings = {"KONG_STATUS_SSL_CERT": own.path, "KONG_STATUS_SSL_CERT_KEY": own.key_path}
 
     def test_plain_http_on_its_port_of_tls_is_told_so(self, node):
         one = node()

@@ -195,6 +195,27 @@ class TestVerification:
 
 
 class TestClientCertificate:
+    def test_one_of_the_settings_is_shown_where_the_service_has_none(
+            self, new_weir, new_backend, local, authority):
+        backend = new_backend(tls=serving(local, clients_of=authority))
+        default, own = (authority.issue(name) for name in ("default.example", "own.example"))
+        for prefix, state in [("WEIR_", "on"), ("KONG_", "on"), ("WEIR_", "off")]:
+            weir = new_weir(**{f"{prefix}CLIENT_SSL": state,
+                               f"{prefix}CLIENT_SSL_CERT": default.path,
+                               f"{prefix}CLIENT_SSL_CERT_KEY": default.key_path})
+            weir.serve("partner", backend.url, retries=0)
+            assert weir.get("/partner").status == (200 if state == "on" else 502)
+            assert state == "off" or backend.last.tls_certificate == default.der
+            # The service's own goes first, and is no cure where it is not good enough.
+            stranger = Authority(weir.directory, "stranger").issue("stranger.example")
+            for certificate, expected in [(own, 200), (stranger, 502)]:
+                created = weir.admin.create("/certificates", {"cert": certificate.pem,
+                                                              "key": certificate.key_pem})
+                weir.admin.patch("/services/partner",
+                                 {"client_certificate": {"id": created["id"]}})
+                assert weir.get("/partner").status == expected
+            assert weir.admin.get("/").json()["configuration"]["client_ssl_cert_key"] == "******"
+
     def test_it_is_shown_and_changes_with_its_entity(self, weir, new_backend, authority, local):
         one, two = (authority.issue(f"{name}.example") for name in ("one", "two"))
         backend = new_backend(tls=serving(local, clients_of=authority))
