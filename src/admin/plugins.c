@@ -4,15 +4,25 @@
 #include "model/plugin_schema.h"
 #include "plugins/registry.h"
 
+static json_t *texts(const char *const *list)
+{
+    json_t *out = json_array();
+    for (; list && *list; list++)
+        json_array_append_new(out, json_string(*list));
+    return out;
+}
+
 json_t *admin_plugins_available(void)
 {
     json_t *out = json_object();
     for (size_t i = 0; plugin_schemas[i]; i++) {
-        const struct plugin_schema *plugin = plugin_schemas[i];
-        json_object_set_new(out, plugin->name,
-                            json_pack("{s:s, s:i, s:b}", "version", ADMIN_KONG_VERSION, "priority",
-                                      plugin->priority, "implemented",
-                                      (int)plugins_is_implemented(str_of(plugin->name))));
+        const struct plugin_schema *schema = plugin_schemas[i];
+        const struct plugin *plugin = plugins_find(str_of(schema->name));
+        json_t *about = json_pack("{s:s, s:i, s:b}", "version", ADMIN_KONG_VERSION, "priority",
+                                  schema->priority, "implemented", (int)(plugin != NULL));
+        if (plugin && plugin->lacking)
+            json_object_set_new(about, "not_implemented", texts(plugin->lacking));
+        json_object_set_new(out, schema->name, about);
     }
     return out;
 }

@@ -1,5 +1,6 @@
 #include "control/plugin_compile.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include <uv.h> /* error codes only */
@@ -9,34 +10,65 @@
 #include "plugins/chain.h"
 #include "plugins/registry.h"
 
-/* Rows of one scope that are looked at. A plugin has at most one without a consumer there, and one
- * a consumer: those are skipped. */
 #define PAGE_ROWS 64
+#define MAX_PLUGINS 64
+
+/* Rows that grow with what is configured. */
+struct rows {
+    const json_t **rows; /* owned; the rows are borrowed */
+    size_t count;
+    size_t capacity;
+};
 
 struct plugin_compiler {
     const struct config *config;
     struct arena *arena;
-    struct map by_id;   /* a row's id → its struct plugin_step */
-    struct map globals; /* a plugin's name → the row that is for everything */
+    struct map by_id;       /* a row's id → its struct plugin_step */
+    struct map globals;     /* a plugin's name → the row that is for everything */
+    struct rows personal;   /* those that are for a consumer, wherever */
+    struct rows candidates; /* of the route being compiled */
+    const struct plugin_steps_of_consumers *anywhere[MAX_PLUGINS]; /* by place in the registry */
     const struct plugin_chain *global_chain;
 };
 
-static bool is_unset(const json_t *row, const char *field)
+static int rows_add(struct rows *list, const json_t *row)
 {
-    return !json_is_object(json_object_get(row, field));
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : PAGE_ROWS;
+        const json_t **more = realloc(list->rows, capacity * sizeof(*more));
+        if (!more)
+            return UV_ENOMEM;
+        list->rows = more;
+        list->capacity = capacity;
+    }
+    list->rows[list->count++] = row;
+    return 0;
 }
 
-static bool is_on(const json_t *row)
+static struct str scope(const json_t *row, const char *field)
 {
-    return !json_is_false(json_object_get(row, "enabled")) && is_unset(row, "consumer");
+    return row_text(json_object_get(row, field), "id");
+}
+
+static bool has_scope(const json_t *row, const char *field)
+{
+    return scope(row, field).len > 0;
+}
+
+static bool may_run(const json_t *row)
+{
+    return !json_is_false(json_object_get(row, "enabled")) &&
+           plugins_is_implemented(row_text(row, "name"));
 }
 
 static int note_global(void *arg, const char *kind, const json_t *row)
 {
     struct plugin_compiler *compiler = arg;
-    if (strcmp(kind, "plugins") != 0 || !is_on(row) || !is_unset(row, "route") ||
-        !is_unset(row, "service"))
+    if (strcmp(kind, "plugins") != 0 || !may_run(row) || has_scope(row, "route") ||
+        has_scope(row, "service"))
         return 0;
+    if (has_scope(row, "consumer"))
+        return rows_add(&compiler->personal, row);
     return map_put(&compiler->globals, row_text(row, "name"), (void *)(uintptr_t)row, NULL);
 }
 
@@ -66,7 +98,7 @@ static const struct plugin_step *step_of(struct plugin_compiler *compiler,
     if (!step)
         return NULL;
     *step = (struct plugin_step){.plugin = plugin, .protocols = protocols_of(row)};
-    if (plugin->compile(json_object_get(row, "config"), compiler->arena, &step->config) ||
+    if (plugin->compile(row, json_object_get(row, "config"), compiler->arena, &step->config) ||
         map_put(&compiler->by_id, row_text(row, "id"), step, NULL))
         return NULL;
     return step;
@@ -75,17 +107,15 @@ static const struct plugin_step *step_of(struct plugin_compiler *compiler,
 /* How much a row's scope says about a route; the more specific one runs. */
 static unsigned weight_of(const json_t *row)
 {
-    return (is_unset(row, "route") ? 0u : 2u) + (is_unset(row, "service") ? 0u : 1u);
+    return (has_scope(row, "route") ? 2u : 0u) + (has_scope(row, "service") ? 1u : 0u);
 }
 
-struct candidates {
-    const json_t *rows[PAGE_ROWS * 2];
-    size_t count;
-};
+#define WEIGHT_OF_BOTH 3u
 
-/* Rows that a route or its service has, and that are not for another service or route. */
-static void gather(const struct plugin_compiler *compiler, const char *field, struct str id,
-                   const struct route *route, struct candidates *ret)
+/* Rows that a route or its service has, and that are not for another service or route. One of both
+ * is met twice, which does no harm. */
+static int gather(struct plugin_compiler *compiler, const char *field, struct str id,
+                  const struct route *route)
 {
     const struct entity *entity = entity_find(STR("plugins"));
     const json_t *page[PAGE_ROWS];
@@ -95,72 +125,160 @@ static void gather(const struct plugin_compiler *compiler, const char *field, st
         size_t count = config_list(compiler->config, entity, after, field, id.ptr, NULL, NULL, page,
                                    PAGE_ROWS, &more);
         for (size_t i = 0; i < count; i++) {
-            struct str of_route = row_text(json_object_get(page[i], "route"), "id");
-            struct str of_service = row_text(json_object_get(page[i], "service"), "id");
+            struct str of_route = scope(page[i], "route");
+            struct str of_service = scope(page[i], "service");
             bool is_others = (of_route.len > 0 && !str_equal(of_route, route->id)) ||
                              (of_service.len > 0 &&
                               !(route->service && str_equal(of_service, route->service->id)));
-            if (is_on(page[i]) && !is_others && plugins_is_implemented(row_text(page[i], "name")) &&
-                ret->count < sizeof(ret->rows) / sizeof(ret->rows[0]))
-                ret->rows[ret->count++] = page[i];
+            if (!is_others && may_run(page[i]) && rows_add(&compiler->candidates, page[i]))
+                return UV_ENOMEM;
         }
         if (count == 0)
             break;
         after = json_string_value(json_object_get(page[count - 1], "id"));
     }
+    return 0;
 }
 
+/* Of the rows that are for everybody. */
 static const json_t *best_of(const struct plugin_compiler *compiler, const char *name,
-                             const struct candidates *candidates)
+                             const struct rows *candidates)
 {
     const json_t *best = map_get(&compiler->globals, str_of(name));
     for (size_t i = 0; i < candidates->count; i++) {
         const json_t *row = candidates->rows[i];
-        if (str_equal(row_text(row, "name"), str_of(name)) &&
+        if (!has_scope(row, "consumer") && str_equal(row_text(row, "name"), str_of(name)) &&
             (!best || weight_of(row) > weight_of(best)))
             best = row;
     }
     return best;
 }
 
-static int make_chain(struct plugin_compiler *compiler, const struct candidates *candidates,
-                      const struct plugin_chain **ret)
+/* ---- rows of consumers ---- */
+
+/* By the consumer's id, and of one consumer the most specific first. */
+static int compare_personal(const void *a, const void *b)
 {
-    size_t max = 0;
-    while (plugins_registry[max])
-        max++;
-    struct plugin_chain *chain = NULL;
-    *ret = NULL;
-    for (size_t i = 0; i < max; i++) {
-        const struct plugin *plugin = plugins_registry[i];
-        const json_t *row = best_of(compiler, plugin->name, candidates);
-        if (!row)
+    const json_t *one = *(const json_t *const *)a, *other = *(const json_t *const *)b;
+    int order = strcmp(scope(one, "consumer").ptr, scope(other, "consumer").ptr);
+    return order != 0 ? order : (int)weight_of(other) - (int)weight_of(one);
+}
+
+static int fill_personal(struct plugin_compiler *compiler, const struct plugin *plugin,
+                         const struct rows *rows, struct plugin_steps_of_consumers *made)
+{
+    made->count = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        struct str id = scope(rows->rows[i], "consumer");
+        if (made->count > 0 && str_equal(made->items[made->count - 1].consumer_id, id))
             continue;
-        if (!chain)
-            chain = arena_alloc(compiler->arena, sizeof(*chain) + max * sizeof(chain->steps[0]));
-        const struct plugin_step *step = step_of(compiler, plugin, row);
-        if (!chain || !step)
+        const struct plugin_step *step = step_of(compiler, plugin, rows->rows[i]);
+        struct str copy = arena_copy(compiler->arena, id);
+        if (!step || !copy.ptr)
             return UV_ENOMEM;
-        if (!*ret)
-            chain->count = 0;
-        chain->steps[chain->count++] = *step;
-        *ret = chain;
+        made->items[made->count++] = (struct plugin_step_of_consumer){copy, step};
     }
     return 0;
+}
+
+/* *ret is NULL where a plugin has none. */
+static int make_personal(struct plugin_compiler *compiler, const struct plugin *plugin,
+                         const struct rows *from, const struct plugin_steps_of_consumers **ret)
+{
+    struct rows rows = {.count = 0};
+    int rc = 0;
+    *ret = NULL;
+    for (size_t i = 0; i < from->count && rc == 0; i++)
+        if (has_scope(from->rows[i], "consumer") &&
+            str_equal(row_text(from->rows[i], "name"), str_of(plugin->name)))
+            rc = rows_add(&rows, from->rows[i]);
+    if (rc == 0 && rows.count > 0) {
+        struct plugin_steps_of_consumers *made =
+            arena_alloc(compiler->arena, sizeof(*made) + rows.count * sizeof(made->items[0]));
+        qsort(rows.rows, rows.count, sizeof(*rows.rows), compare_personal);
+        rc = made ? fill_personal(compiler, plugin, &rows, made) : UV_ENOMEM;
+        *ret = made;
+    }
+    free(rows.rows);
+    return rc;
+}
+
+/* ---- chains ---- */
+
+static size_t registry_count(void)
+{
+    size_t count = 0;
+    while (plugins_registry[count])
+        count++;
+    return count;
+}
+
+static int make_place(struct plugin_compiler *compiler, size_t index, const json_t *base,
+                      const struct rows *candidates, bool knows_consumers, struct plugin_place *ret)
+{
+    const struct plugin *plugin = plugins_registry[index];
+    *ret = (struct plugin_place){.base = NULL};
+    if (base && !(ret->base = step_of(compiler, plugin, base)))
+        return UV_ENOMEM;
+    ret->is_base_narrow = base && weight_of(base) == WEIGHT_OF_BOTH;
+    if (!knows_consumers)
+        return 0;
+    ret->anywhere = compiler->anywhere[index];
+    return make_personal(compiler, plugin, candidates, &ret->here);
+}
+
+/* Where nothing finds out who the consumer is, nobody's own rows can run. */
+static int make_chain(struct plugin_compiler *compiler, const struct rows *candidates,
+                      const struct plugin_chain **ret)
+{
+    const json_t *bases[MAX_PLUGINS];
+    size_t max = registry_count(), count = 0;
+    bool knows_consumers = false;
+    *ret = NULL;
+    for (size_t i = 0; i < max; i++) {
+        bases[i] = best_of(compiler, plugins_registry[i]->name, candidates);
+        knows_consumers = knows_consumers || (bases[i] && plugins_registry[i]->identifies);
+        count += bases[i] != NULL;
+    }
+    if (count == 0)
+        return 0;
+    struct plugin_chain *chain =
+        arena_alloc(compiler->arena, sizeof(*chain) + max * sizeof(chain->places[0]));
+    if (!chain)
+        return UV_ENOMEM;
+    chain->count = 0;
+    for (size_t i = 0; i < max; i++) {
+        struct plugin_place *place = &chain->places[chain->count];
+        int rc = make_place(compiler, i, bases[i], candidates, knows_consumers, place);
+        if (rc)
+            return rc;
+        if (place->base || place->here || place->anywhere)
+            chain->count++;
+    }
+    *ret = chain;
+    return 0;
+}
+
+static int prepare(struct plugin_compiler *compiler)
+{
+    struct rows none = {.count = 0};
+    int rc = config_each(compiler->config, note_global, compiler);
+    for (size_t i = 0; rc == 0 && i < registry_count(); i++)
+        rc = make_personal(compiler, plugins_registry[i], &compiler->personal,
+                           &compiler->anywhere[i]);
+    return rc ? rc : make_chain(compiler, &none, &compiler->global_chain);
 }
 
 int plugin_compiler_create(const struct config *config, struct arena *arena,
                            struct plugin_compiler **ret)
 {
-    struct candidates none = {.count = 0};
     struct plugin_compiler *compiler = calloc(1, sizeof(*compiler));
     if (!compiler)
         return UV_ENOMEM;
+    assert(registry_count() <= MAX_PLUGINS);
     compiler->config = config;
     compiler->arena = arena;
-    int rc = config_each(config, note_global, compiler);
-    if (rc == 0)
-        rc = make_chain(compiler, &none, &compiler->global_chain);
+    int rc = prepare(compiler);
     if (rc) {
         plugin_compiler_destroy(compiler);
         return rc;
@@ -175,15 +293,19 @@ void plugin_compiler_destroy(struct plugin_compiler *compiler)
         return;
     map_deinit(&compiler->by_id);
     map_deinit(&compiler->globals);
+    free(compiler->personal.rows);
+    free(compiler->candidates.rows);
     free(compiler);
 }
 
 int plugin_compile_route(struct plugin_compiler *compiler, struct route *route)
 {
-    struct candidates candidates = {.count = 0};
-    gather(compiler, "route", route->id, route, &candidates);
-    if (route->service)
-        gather(compiler, "service", route->service->id, route, &candidates);
+    struct rows *candidates = &compiler->candidates;
+    candidates->count = 0;
+    int rc = gather(compiler, "route", route->id, route);
+    if (rc == 0 && route->service)
+        rc = gather(compiler, "service", route->service->id, route);
     route->plugins = compiler->global_chain;
-    return candidates.count > 0 ? make_chain(compiler, &candidates, &route->plugins) : 0;
+    return rc == 0 && candidates->count > 0 ? make_chain(compiler, candidates, &route->plugins)
+                                            : rc;
 }

@@ -10,6 +10,7 @@
 #include "control/plugin_compile.h"
 #include "health/pool_orders.h"
 #include "model/compiled_route.h"
+#include "model/consumers.h"
 #include "model/row.h"
 #include "proxy/router.h"
 
@@ -306,6 +307,18 @@ static int connect_upstreams(struct build *build)
     return rc;
 }
 
+/* ---- consumers ---- */
+
+/* The snapshot has a reference, and so has what the next one is made from. */
+static int compile_consumers(struct build *build)
+{
+    int rc =
+        consumers_create(build->config, build->cursor.before->consumers, &build->cache.consumers);
+    if (rc == 0)
+        build->snapshot->consumers = consumers_ref(build->cache.consumers);
+    return rc;
+}
+
 /* ---- the whole ---- */
 
 static int compile(struct build *build, struct error *err)
@@ -322,6 +335,8 @@ static int compile(struct build *build, struct error *err)
     int rc = each_row(build, "upstreams", NULL, NULL, note_upstream);
     if (!rc)
         rc = each_row(build, "services", NULL, NULL, compile_service);
+    if (!rc)
+        rc = compile_consumers(build);
     if (!rc)
         rc = plugin_compiler_create(build->config, &snapshot->arena, &build->plugins);
     if (!rc)

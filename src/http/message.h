@@ -26,7 +26,8 @@ struct http_field {
     uint32_t value_len;
     uint16_t name_len;
     uint8_t id;         /* enum header_id */
-    bool is_hop_by_hop; /* by its name or because Connection names it (RFC 9110, section 7.6.1) */
+    bool is_hop_by_hop; /* not passed on: by its name, because Connection names it (RFC 9110,
+                           section 7.6.1), or because a plugin has taken it out */
 };
 
 /* How the end of the body is told (RFC 9112, section 6.3). */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/config.h"
+#include "model/consumers.h"
 #include "model/row.h"
 
 /* --- the block --- */
@@ -254,5 +255,6 @@ void route_cache_deinit(struct route_cache *cache)
         compiled_route_unref(cache->entries[i].compiled);
     }
     free(cache->entries);
+    consumers_unref(cache->consumers);
     *cache = (struct route_cache){0};
 }

@@ -24,8 +24,10 @@ struct compiled_route *compiled_route_create(const json_t *row);
 struct compiled_route *compiled_route_ref(struct compiled_route *compiled);
 void compiled_route_unref(struct compiled_route *compiled); /* NULL is fine */
 
-/* The routes of the last snapshot, in list order. */
+/* What goes from one snapshot to the next: the routes of the last one, in list order, and who may
+ * use them. */
 struct route_cache {
+    struct consumers *consumers;       /* a reference; NULL: none yet */
     struct route_cache_entry *entries; /* owned */
     size_t count, capacity;
 };

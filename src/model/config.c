@@ -154,6 +154,11 @@ size_t config_count(const struct config *config, const struct entity *entity)
     return config_table(config, entity)->order.count;
 }
 
+uint64_t config_stamp(const struct config *config, const struct entity *entity)
+{
+    return config_table(config, entity)->stamp;
+}
+
 /* ---- rows that are made ---- */
 
 bool config_is_made(const json_t *row)

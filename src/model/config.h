@@ -72,6 +72,9 @@ size_t config_list(const struct config *config, const struct entity *entity, con
                    const char *field, const char *parent_id, const char *const *tags_all,
                    const char *const *tags_any, const json_t **rows, size_t max, bool *ret_more);
 size_t config_count(const struct config *config, const struct entity *entity);
+/* The same number for as long as no row of the entity has changed; never one of another
+ * configuration, but for 0, which stands for rows that never were. */
+uint64_t config_stamp(const struct config *config, const struct entity *entity);
 
 enum config_op_kind { CONFIG_PUT, CONFIG_REMOVE };
 

@@ -1,6 +1,7 @@
 #include "model/config_table.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <uv.h> /* error codes only */
@@ -211,11 +212,20 @@ static void parents_remove(struct table *table, struct table_parents *parents,
 
 /* ---- rows ---- */
 
+/* Of all tables of the process: a configuration that takes another's place has none of its stamps.
+ */
+static void stamp(struct table *table)
+{
+    static _Atomic uint64_t last;
+    table->stamp = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
 void table_remove(struct table *table, const char *id)
 {
     struct row *row = map_remove(&table->rows, str_of(id));
     if (!row)
         return;
+    stamp(table);
     for (size_t i = 0; i < table->index_count; i++)
         index_remove(table, &table->indexes[i], row);
     for (size_t i = 0; i < table->parents_count; i++)
@@ -235,6 +245,7 @@ int table_put(struct table *table, json_t *json)
     row->created_at = json_number_value(json_object_get(json, "created_at"));
 
     table_remove(table, row->id);
+    stamp(table);
     int rc = map_put(&table->rows, str_of(row->id), row, NULL);
     if (rc) {
         row_destroy(row);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/map.h"
 #include "model/entity.h"
@@ -42,6 +43,7 @@ struct table {
     size_t index_count;
     struct table_parents *parents; /* one a foreign field */
     size_t parents_count;
+    uint64_t stamp; /* another one after each change; 0: it has always been empty */
 };
 
 /* The image: a table an entity, in the order of entities[]. */

@@ -5,6 +5,7 @@
 #include <uv.h> /* error codes only */
 
 #include "model/compiled_route.h"
+#include "model/consumers.h"
 #include "model/meter.h"
 #include "net/tls_client.h"
 #include "net/tls_names.h"
@@ -36,6 +37,7 @@ void snapshot_unref(struct snapshot *snapshot)
     if (snapshot->router)
         snapshot->destroy_router(snapshot->router);
     tls_names_destroy(snapshot->names);
+    consumers_unref(snapshot->consumers);
     for (uint32_t i = 0; i < snapshot->route_count; i++) {
         meter_unref(snapshot->routes[i].meter);
         if (snapshot->compiled)

@@ -18,6 +18,7 @@
 #include "model/upstream_state.h"
 
 struct compiled_route; /* model/compiled_route.h */
+struct consumers;      /* model/consumers.h */
 struct meter;          /* model/meter.h */
 struct plugin_chain;
 struct router;
@@ -94,6 +95,7 @@ struct snapshot {
     struct route *routes;
     struct compiled_route **compiled; /* referenced: what the routes borrow from, as many */
     uint32_t route_count;
+    struct consumers *consumers;             /* referenced; NULL: not looked for */
     struct tls_names *names;                 /* owned: who we are by server name; NULL: none */
     struct router *router;                   /* owned; NULL until built */
     void (*destroy_router)(struct router *); /* a lower layer knows how */

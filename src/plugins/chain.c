@@ -1,12 +1,69 @@
 #include "plugins/chain.h"
 
-void plugin_chain_access(const struct plugin_chain *chain, const struct plugin_request *request,
-                         struct plugin_effect *effect)
+#include <stdlib.h>
+#include <string.h>
+
+struct plugin_run *plugin_run_create(const struct plugin_chain *chain,
+                                     const struct plugin_request *request)
 {
-    uint32_t protocol = request->is_secure ? PROTOCOL_HTTPS : PROTOCOL_HTTP;
-    for (uint32_t i = 0; i < chain->count && effect->status == 0; i++) {
-        const struct plugin_step *step = &chain->steps[i];
-        if (step->protocols & protocol)
-            step->plugin->access(step->config, request, effect);
+    size_t size = sizeof(struct plugin_run) + chain->count * sizeof(const struct plugin_step *);
+    struct plugin_run *run = arena_alloc(request->arena, size);
+    if (!run)
+        return NULL;
+    memset(run, 0, size);
+    run->chain = chain;
+    run->request = *request;
+    return run;
+}
+
+static int compare_ids(const void *key, const void *item)
+{
+    const struct str *id = key;
+    const struct str *other = &((const struct plugin_step_of_consumer *)item)->consumer_id;
+    size_t len = id->len < other->len ? id->len : other->len;
+    int order = memcmp(id->ptr, other->ptr, len);
+    return order != 0 ? order : (id->len > other->len) - (id->len < other->len);
+}
+
+static const struct plugin_step *step_of(const struct plugin_steps_of_consumers *steps,
+                                         const struct consumer *consumer)
+{
+    if (!steps || !consumer)
+        return NULL;
+    const struct plugin_step_of_consumer *item =
+        bsearch(&consumer->id, steps->items, steps->count, sizeof(steps->items[0]), compare_ids);
+    return item ? item->step : NULL;
+}
+
+/* Kong's order: of those with a consumer one of this route or service first, then what is of both
+ * route and service, then the consumer's everywhere, then the rest. */
+static const struct plugin_step *choose(const struct plugin_place *place,
+                                        const struct consumer *consumer)
+{
+    const struct plugin_step *step = step_of(place->here, consumer);
+    if (!step && !(place->base && place->is_base_narrow))
+        step = step_of(place->anywhere, consumer);
+    return step ? step : place->base;
+}
+
+void plugin_run_access(struct plugin_run *run)
+{
+    uint32_t protocol = run->request.is_secure ? PROTOCOL_HTTPS : PROTOCOL_HTTP;
+    for (uint32_t i = 0; i < run->chain->count; i++) {
+        const struct plugin_step *step = choose(&run->chain->places[i], run->effect.consumer);
+        if (!step || !(step->protocols & protocol))
+            continue;
+        run->steps[i] = step;
+        if (step->plugin->access && run->effect.status == 0)
+            step->plugin->access(step->config, &run->request, &run->effect);
+    }
+}
+
+void plugin_run_respond(struct plugin_run *run, struct plugin_response *response)
+{
+    for (uint32_t i = 0; i < run->chain->count; i++) {
+        const struct plugin_step *step = run->steps[i];
+        if (step && step->plugin->respond)
+            step->plugin->respond(step->config, &run->request, &run->effect, response);
     }
 }

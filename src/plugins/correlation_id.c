@@ -23,8 +23,9 @@ struct correlation_id {
     _Atomic uint64_t *counter;
 };
 
-static int compile(const json_t *config, struct arena *arena, const void **ret)
+static int compile(const json_t *row, const json_t *config, struct arena *arena, const void **ret)
 {
+    (void)row;
     struct correlation_id *made = arena_alloc(arena, sizeof(*made));
     _Atomic uint64_t *counter = arena_alloc(arena, sizeof(*counter));
     struct str header = row_text(config, "header_name");

@@ -42,8 +42,9 @@ static int compile_ranges(const json_t *list, struct arena *arena, struct cidr_s
     return 0;
 }
 
-static int compile(const json_t *config, struct arena *arena, const void **ret)
+static int compile(const json_t *row, const json_t *config, struct arena *arena, const void **ret)
 {
+    (void)row;
     struct ip_restriction *made = arena_alloc(arena, sizeof(*made));
     if (!made)
         return UV_ENOMEM;
@@ -56,11 +57,7 @@ static int compile(const json_t *config, struct arena *arena, const void **ret)
         made->status = (uint16_t)number;
     struct str message = row_text(config, "message");
     if (message.len > 0) {
-        json_t *body = json_pack("{s:s%}", "message", message.ptr, message.len);
-        char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-        made->body = arena_copy(arena, str_of(text));
-        free(text);
-        json_decref(body);
+        made->body = plugin_message_body(arena, message);
         if (!made->body.ptr)
             return UV_ENOMEM;
     }

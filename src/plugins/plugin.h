@@ -1,12 +1,16 @@
 /* plugin.h - what a plugin is, what it may see of an exchange, and what it may do.
  *
  * A plugin is compiled from a row of the configuration, once a snapshot, and then runs on the
- * workers. In the access step, before an upstream is asked, it may add header lines to the request
- * and to the response, or end the exchange with an answer.
+ * workers. In the access step, before an upstream is asked, it may change the request's head, say
+ * who the consumer is, or end the exchange with an answer. In the respond step it may change the
+ * head of what the client gets: an upstream's response, or weir's own answer.
  *
- * Thread: compile on control; access on any worker, so that what is compiled is not changed but for
- * atomics. Memory: what is compiled hangs on the snapshot's arena, what access makes on the
- * exchange's; neither is freed singly. */
+ * Heads are changed without copying them: a field that goes is marked, one that comes is a line
+ * beside the head. Framing and the connection are the gateway's: plugins cannot touch them.
+ *
+ * Thread: compile on control; access and respond on any worker, so that what is compiled is not
+ * changed but for atomics. Memory: what is compiled hangs on the snapshot's arena, what the steps
+ * make on the exchange's; neither is freed singly. */
 #ifndef PLUGINS_PLUGIN_H
 #define PLUGINS_PLUGIN_H
 
@@ -20,44 +24,112 @@
 #include "base/str.h"
 #include "http/message.h"
 #include "http/uri.h"
+#include "model/consumers.h"
 #include "model/snapshot.h"
 
-/* All borrowed. */
+/* All borrowed; for as long as the exchange. */
 struct plugin_request {
-    const struct http_head *head;
-    const struct uri *uri;
+    struct http_head *head;
+    struct uri *uri;   /* its query may be changed: plugin_set_query */
     struct str path;   /* normalised */
     struct str client; /* the address of who sent it */
     bool is_secure;
     uint16_t listener_port;
     const struct route *route;
+    const struct consumers *consumers;
     const char *request_id; /* FORWARD_REQUEST_ID_BYTES, not terminated */
     struct random_state *random;
     struct arena *arena;
 };
 
-/* Begins zeroed. */
+/* Begins zeroed; goes from one plugin of the chain to the next. */
 struct plugin_effect {
     struct str request_lines;  /* for the upstream: whole lines, each with its CRLF */
     struct str response_lines; /* for the client, of whatever is answered */
-    uint16_t status;           /* of the answer that ends the exchange; 0: it goes on */
-    const char *message;       /* in Kong's form, in the type accepted; NULL: body and its type */
+    /* Who asks, once a plugin has found out; without a credential it is the anonymous one. */
+    const struct consumer *consumer;
+    const struct credential *credential;
+    /* The answer that ends the exchange. */
+    uint16_t status;         /* 0: it goes on */
+    const char *message;     /* in Kong's form, in the type accepted; NULL: body and its type */
+    struct str answer_lines; /* of this answer alone */
     struct str body;
     struct str content_type;
 };
 
-struct plugin {
-    const char *name;
-    /* Makes of a complete, valid "config" what access needs. 0 and *ret, or UV_ENOMEM. */
-    int (*compile)(const json_t *config, struct arena *arena, const void **ret);
-    /* Sets effect->status to end the exchange. */
-    void (*access)(const void *config, const struct plugin_request *request,
-                   struct plugin_effect *effect);
+/* What the client is about to get. */
+struct plugin_response {
+    struct http_head *head; /* the upstream's; NULL: weir's own answer */
+    uint16_t status;
+    struct str *lines; /* more whole lines, which take part like the fields of the head */
 };
 
-/* Appends "name: value" to *lines. False: no memory, *lines is as it was. */
+struct plugin {
+    const char *name;
+    /* Makes of a complete, valid row what the steps need. 0 and *ret, or UV_ENOMEM. */
+    int (*compile)(const json_t *row, const json_t *config, struct arena *arena, const void **ret);
+    /* Sets effect->status to end the exchange. NULL: nothing to do then. */
+    void (*access)(const void *config, const struct plugin_request *request,
+                   struct plugin_effect *effect);
+    /* Also runs when an earlier plugin has ended the exchange. NULL: nothing to do then. */
+    void (*respond)(const void *config, const struct plugin_request *request,
+                    const struct plugin_effect *effect, struct plugin_response *response);
+    /* Names the first part of a configuration that is not carried out; NULL: all of it is. */
+    const char *(*lacks)(const json_t *config);
+    const char *const *lacking; /* all such parts; NULL: none */
+    bool identifies;            /* may find out who the consumer is */
+};
+
+/* ---- lines: "Name: value\r\n", one behind the other, in memory of the arena ---- */
+
+/* Appends one. False, and *lines is as it was: no memory, or the value holds a byte that would end
+ * the line. */
 bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, struct str value);
+/* The value of the first of that name; its ptr is NULL when there is none. */
+struct str plugin_find_line(struct str lines, struct str name);
+/* Takes all of that name out. */
+void plugin_drop_lines(struct str *lines, struct str name);
+
+/* ---- fields of a head and the lines beside it ---- */
+
 /* The value of the request's first field of that name; its ptr is NULL when there is none. */
 struct str plugin_find_field(const struct http_head *head, struct str name);
+/* How many fields have that name. */
+unsigned plugin_count_fields(const struct http_head *head, struct str name);
+/* Whether the next in the row sees one. `head` may be NULL. */
+bool plugin_has(const struct http_head *head, struct str lines, struct str name);
+/* The next in the row sees none of that name any more. `head` may be NULL. */
+void plugin_drop(struct http_head *head, struct str *lines, struct str name);
+/* The next in the row sees exactly this one. */
+void plugin_set(struct arena *arena, struct http_head *head, struct str *lines, struct str name,
+                struct str value);
+/* True for names that frame messages or steer connections, and for those that weir writes itself:
+ * no plugin sets or removes them. */
+bool plugin_is_reserved(struct str name);
+
+/* The method is OPTIONS, with which browsers ask before they send the request itself. */
+bool plugin_is_options(const struct http_head *head);
+
+/* ---- the query ---- */
+
+/* The value of the first argument of that name, unescaped, on the arena; its ptr is NULL when there
+ * is none or no memory. *ret_count (may be NULL): how many there are. */
+struct str plugin_find_argument(const struct plugin_request *request, struct str name,
+                                unsigned *ret_count);
+/* Without arguments of that name. */
+void plugin_drop_argument(const struct plugin_request *request, struct str name);
+/* Takes the place of the whole query; an empty one goes with its '?'. */
+void plugin_set_query(const struct plugin_request *request, struct str query);
+
+/* ---- answers ---- */
+
+/* Ends the exchange with Kong's form of error. `message` must outlive it and need no escaping. */
+void plugin_refuse(struct plugin_effect *effect, uint16_t status, const char *message);
+/* {"message": …} on the arena; its ptr is NULL when there is no memory. */
+struct str plugin_message_body(struct arena *arena, struct str message);
+#define PLUGIN_JSON_TYPE STR("application/json; charset=utf-8")
+
+/* Unix seconds, by the machine's clock. */
+int64_t plugin_now_s(void);
 
 #endif

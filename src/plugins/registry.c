@@ -1,17 +1,24 @@
 #include "plugins/registry.h"
 
-/* Kong's priorities: 100001, 990, 2. */
 const struct plugin *const plugins_registry[] = {
-    &correlation_id_step,
-    &ip_restriction_step,
-    &request_termination_step,
+    &correlation_id_step,      /* 100001 */
+    &key_auth_step,            /* 1250 */
+    &basic_auth_step,          /* 1100 */
+    &ip_restriction_step,      /* 990 */
+    &acl_step,                 /* 950 */
+    &request_termination_step, /* 2 */
     NULL,
 };
 
-bool plugins_is_implemented(struct str name)
+const struct plugin *plugins_find(struct str name)
 {
     for (size_t i = 0; plugins_registry[i]; i++)
         if (str_equal(name, str_of(plugins_registry[i]->name)))
-            return true;
-    return false;
+            return plugins_registry[i];
+    return NULL;
+}
+
+bool plugins_is_implemented(struct str name)
+{
+    return plugins_find(name) != NULL;
 }

@@ -7,13 +7,18 @@
 
 #include "plugins/plugin.h"
 
-/* By priority, from high to low; ends with NULL. */
+/* By Kong's priority, from high to low; ends with NULL. */
 extern const struct plugin *const plugins_registry[];
 
+/* NULL: it does nothing yet, or there is none of that name. */
+const struct plugin *plugins_find(struct str name);
 bool plugins_is_implemented(struct str name);
 
+extern const struct plugin acl_step;
+extern const struct plugin basic_auth_step;
 extern const struct plugin correlation_id_step;
 extern const struct plugin ip_restriction_step;
+extern const struct plugin key_auth_step;
 extern const struct plugin request_termination_step;
 
 #endif

@@ -52,8 +52,9 @@ static json_t *text_of(struct str text)
     return value ? value : json_string("?"); /* no UTF-8 */
 }
 
-static int compile(const json_t *config, struct arena *arena, const void **ret)
+static int compile(const json_t *row, const json_t *config, struct arena *arena, const void **ret)
 {
+    (void)row;
     struct request_termination *made = arena_alloc(arena, sizeof(*made));
     if (!made)
         return UV_ENOMEM;

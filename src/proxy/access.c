@@ -5,11 +5,8 @@
 #include "proxy/exchange.h"
 #include "proxy/worker_core.h"
 
-bool access_exchange(struct exchange *x)
+static struct plugin_run *begin_run(struct exchange *x, const struct plugin_chain *chain)
 {
-    const struct plugin_chain *chain = x->match.route->plugins;
-    if (!chain)
-        return true;
     const struct plugin_request request = {
         .head = &x->request,
         .uri = &x->uri,
@@ -18,21 +15,64 @@ bool access_exchange(struct exchange *x)
         .is_secure = x->is_secure,
         .listener_port = x->client->port,
         .route = x->match.route,
+        .consumers = x->config->snapshot->consumers,
         .request_id = x->request_id,
         .random = &x->worker->random,
         .arena = &x->arena,
     };
-    struct plugin_effect effect = {.status = 0};
-    plugin_chain_access(chain, &request, &effect);
-    x->request_lines = effect.request_lines;
-    x->response_lines = effect.response_lines;
-    if (effect.status == 0)
+    return plugin_run_create(chain, &request);
+}
+
+bool access_exchange(struct exchange *x)
+{
+    const struct plugin_chain *chain = x->match.route->plugins;
+    if (!chain)
         return true;
-    x->answer = (struct answer){.status = effect.status,
-                                .message = effect.message ? effect.message : "",
+    x->plugins = begin_run(x, chain);
+    if (!x->plugins) {
+        x->answer = (struct answer){.status = 500, .message = answer_message(500)};
+        return false;
+    }
+    plugin_run_access(x->plugins);
+    const struct plugin_effect *effect = &x->plugins->effect;
+    x->request_lines = effect->request_lines;
+    if (effect->status == 0)
+        return true;
+    x->answer = (struct answer){.status = effect->status,
+                                .message = effect->message ? effect->message : "",
                                 .is_intended = true,
-                                .body = effect.body,
-                                .content_type = effect.content_type,
-                                .fields = effect.response_lines};
+                                .body = effect->body,
+                                .content_type = effect->content_type,
+                                .fields = effect->answer_lines};
     return false;
+}
+
+/* A copy, which plugins may change: `own` may be a constant, and a response whose head finds no
+ * room is followed by another one. */
+static bool gather_lines(struct exchange *x, struct str own, struct str *ret)
+{
+    struct str more = x->plugins->effect.response_lines;
+    size_t len = own.len + more.len;
+    char *text = len > 0 ? arena_alloc(&x->arena, len) : NULL;
+    if (text && own.len > 0)
+        memcpy(text, own.ptr, own.len);
+    if (text && more.len > 0)
+        memcpy(text + own.len, more.ptr, more.len);
+    *ret = str_make(text, text ? len : 0);
+    return text || len == 0;
+}
+
+void access_response(struct exchange *x)
+{
+    struct plugin_response response = {
+        .head = &x->reply->head, .status = x->reply->head.status, .lines = &x->response_lines};
+    if (gather_lines(x, STR_EMPTY, &x->response_lines))
+        plugin_run_respond(x->plugins, &response);
+}
+
+void access_answer(struct exchange *x)
+{
+    struct plugin_response response = {.status = x->answer.status, .lines = &x->answer.fields};
+    if (gather_lines(x, x->answer.fields, &x->answer.fields))
+        plugin_run_respond(x->plugins, &response);
 }

@@ -1,4 +1,5 @@
-/* access.h - the step in which plugins have their say before an upstream is asked.
+/* access.h - the steps in which plugins have their say: before an upstream is asked, and before the
+ * client is answered.
  *
  * Thread: the exchange's worker. */
 #ifndef PROXY_ACCESS_H
@@ -10,5 +11,11 @@ struct exchange;
 
 /* False: x->answer says what to answer. */
 bool access_exchange(struct exchange *x);
+
+/* The head of an upstream's response (x->reply) is about to be written. Only where plugins run
+ * (x->plugins); once an exchange. */
+void access_response(struct exchange *x);
+/* The same for weir's own answer. */
+void access_answer(struct exchange *x);
 
 #endif

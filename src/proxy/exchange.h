@@ -34,6 +34,7 @@ struct upstream_conn;
 struct upstream_pool;
 struct target_state;
 struct hedge;
+struct plugin_run;
 
 /* Bytes queued towards one side beyond which the other side is not read. */
 #define EXCHANGE_MAX_QUEUED_BYTES 65536u
@@ -105,6 +106,7 @@ struct exchange {
     uint64_t hash;
     struct str set_cookie; /* a line for the response; empty: none */
 
+    struct plugin_run *plugins; /* on the arena; NULL: none run */
     /* Whole lines that plugins add; empty: none. */
     struct str request_lines;
     struct str response_lines;

@@ -1,6 +1,7 @@
 #include "proxy/hash_input.h"
 
 #include "balance/consistent_hash.h"
+#include "plugins/chain.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/router_regex.h"
@@ -97,8 +98,9 @@ static struct str find(struct exchange *x, const struct balancing *balancing,
     struct str value = STR_EMPTY;
     switch (source->input) {
     case HASH_INPUT_NONE:
-    case HASH_INPUT_CONSUMER: /* nobody is authenticated yet */
         break;
+    case HASH_INPUT_CONSUMER:
+        return x->plugins && x->plugins->effect.consumer ? x->plugins->effect.consumer->id : value;
     case HASH_INPUT_IP:
         return exchange_client(x);
     case HASH_INPUT_HEADER:

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "balance/balancer.h"
+#include "proxy/access.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/framing.h"
@@ -196,6 +197,8 @@ static bool begin_response(struct exchange *x, struct str *ret_head)
     if (x->reply->head.framing == HTTP_CHUNKED)
         x->reply->parser.trailers = arena_alloc(&x->arena, HTTP1_MAX_TRAILER_BYTES);
 
+    if (x->plugins)
+        access_response(x);
     size_t len = write_head(x);
     if (len == 0) {
         try_fail(x, TRY_BAD_RESPONSE, 0, "no room for the response's head");
@@ -379,6 +382,8 @@ void response_answer(struct exchange *x)
 
     wall_clock_turn(&worker->clock, now_ms);
     x->keep_client = may_keep_client(x);
+    if (x->plugins)
+        access_answer(x);
     const struct answer_context context = {
         .request = has_head ? &x->request : NULL,
         .is_head = has_head && exchange_is_head_request(x),
