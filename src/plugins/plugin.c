@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <uv.h> /* error codes only */
+
 /* ---- lines ---- */
 
 static bool may_stand_in_a_line(struct str value)
@@ -256,6 +258,33 @@ struct str plugin_message_body(struct arena *arena, struct str message)
     free(text);
     json_decref(body);
     return copy;
+}
+
+static bool needs_escaping(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < 0x20 || memchr("\"\\<>&", text.ptr[i], 5))
+            return true;
+    return false;
+}
+
+int plugin_saying_compile(struct arena *arena, struct str text, struct plugin_saying *ret)
+{
+    bool is_plain = !needs_escaping(text);
+    struct str own = is_plain ? arena_copy(arena, text) : plugin_message_body(arena, text);
+    *ret = (struct plugin_saying){.message = is_plain ? own.ptr : NULL,
+                                  .body = is_plain ? STR_EMPTY : own};
+    return own.ptr ? 0 : UV_ENOMEM;
+}
+
+void plugin_refuse_saying(struct plugin_effect *effect, uint16_t status,
+                          const struct plugin_saying *saying)
+{
+    plugin_refuse(effect, status, saying->message);
+    if (saying->message)
+        return;
+    effect->body = saying->body;
+    effect->content_type = PLUGIN_JSON_TYPE;
 }
 
 int64_t plugin_now_s(void)

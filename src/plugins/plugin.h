@@ -49,6 +49,8 @@ struct plugin_effect {
     /* Who asks, once a plugin has found out; without a credential it is the anonymous one. */
     const struct consumer *consumer;
     const struct credential *credential;
+    bool has_max_body; /* the request's content may be max_body_bytes long, however it comes */
+    uint64_t max_body_bytes;
     /* The answer that ends the exchange. */
     uint16_t status;         /* 0: it goes on */
     const char *message;     /* in Kong's form, in the type accepted; NULL: body and its type */
@@ -127,6 +129,17 @@ void plugin_set_query(const struct plugin_request *request, struct str query);
 void plugin_refuse(struct plugin_effect *effect, uint16_t status, const char *message);
 /* {"message": …} on the arena; its ptr is NULL when there is no memory. */
 struct str plugin_message_body(struct arena *arena, struct str message);
+
+/* A message that is configured: in Kong's form of error where nothing in it needs escaping, else as
+ * JSON alone. */
+struct plugin_saying {
+    const char *message;
+    struct str body;
+};
+/* 0 or UV_ENOMEM. */
+int plugin_saying_compile(struct arena *arena, struct str text, struct plugin_saying *ret);
+void plugin_refuse_saying(struct plugin_effect *effect, uint16_t status,
+                          const struct plugin_saying *saying);
 #define PLUGIN_JSON_TYPE STR("application/json; charset=utf-8")
 
 /* Unix seconds, by the machine's clock. */

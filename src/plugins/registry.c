@@ -1,12 +1,15 @@
 #include "plugins/registry.h"
 
 const struct plugin *const plugins_registry[] = {
-    &correlation_id_step,      /* 100001 */
-    &key_auth_step,            /* 1250 */
-    &basic_auth_step,          /* 1100 */
-    &ip_restriction_step,      /* 990 */
-    &acl_step,                 /* 950 */
-    &request_termination_step, /* 2 */
+    &correlation_id_step,        /* 100001 */
+    &cors_step,                  /* 2000 */
+    &key_auth_step,              /* 1250 */
+    &basic_auth_step,            /* 1100 */
+    &ip_restriction_step,        /* 990 */
+    &request_size_limiting_step, /* 951 */
+    &acl_step,                   /* 950 */
+    &rate_limiting_step,         /* 910 */
+    &request_termination_step,   /* 2 */
     NULL,
 };
 

@@ -17,8 +17,11 @@ bool plugins_is_implemented(struct str name);
 extern const struct plugin acl_step;
 extern const struct plugin basic_auth_step;
 extern const struct plugin correlation_id_step;
+extern const struct plugin cors_step;
 extern const struct plugin ip_restriction_step;
 extern const struct plugin key_auth_step;
+extern const struct plugin rate_limiting_step;
+extern const struct plugin request_size_limiting_step;
 extern const struct plugin request_termination_step;
 
 #endif

@@ -3,6 +3,7 @@
 #include "plugins/chain.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/request.h"
 #include "proxy/worker_core.h"
 
 static struct plugin_run *begin_run(struct exchange *x, const struct plugin_chain *chain)
@@ -36,6 +37,11 @@ bool access_exchange(struct exchange *x)
     plugin_run_access(x->plugins);
     const struct plugin_effect *effect = &x->plugins->effect;
     x->request_lines = effect->request_lines;
+    if (effect->has_max_body && effect->status == 0) {
+        x->has_max_body = true;
+        x->max_body_bytes = effect->max_body_bytes;
+        return request_check_size(x);
+    }
     if (effect->status == 0)
         return true;
     x->answer = (struct answer){.status = effect->status,

@@ -107,6 +107,8 @@ struct exchange {
     struct str set_cookie; /* a line for the response; empty: none */
 
     struct plugin_run *plugins; /* on the arena; NULL: none run */
+    bool has_max_body;          /* one of them limits the request's content, beside the settings */
+    uint64_t max_body_bytes;    /* to so much */
     /* Whole lines that plugins add; empty: none. */
     struct str request_lines;
     struct str response_lines;

@@ -125,6 +125,14 @@ static void send_content(struct exchange *x, const struct str *pieces, unsigned 
         x->is_send_broken = true; /* what it may have responded before is still to be read */
 }
 
+bool request_check_size(struct exchange *x)
+{
+    if (!x->has_max_body || x->request_bytes <= x->max_body_bytes)
+        return true;
+    exchange_refuse_saying(x, 413, "Request size limit exceeded");
+    return false;
+}
+
 static void pass_on(struct exchange *x, const struct str *pieces, unsigned count, bool is_last)
 {
     uint64_t max_body_bytes = x->worker->settings.max_body_bytes;
@@ -137,6 +145,8 @@ static void pass_on(struct exchange *x, const struct str *pieces, unsigned count
         exchange_refuse(x, 413, "the body is over the limit");
         return;
     }
+    if (!request_check_size(x))
+        return;
     keep_content(x, pieces, count, total);
     if (x->has_sent_head && !x->is_send_broken)
         send_content(x, pieces, count, total, is_last);

@@ -5,6 +5,7 @@
 #ifndef PROXY_REQUEST_H
 #define PROXY_REQUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct exchange;
@@ -18,6 +19,9 @@ void request_begin(struct exchange *x);
  * (refused_status), or give back what belongs to the next one (downstream_keep_early). Never ends
  * the exchange. */
 void request_take(struct exchange *x, const char *bytes, size_t len);
+
+/* False, and the request is refused: more content has come than a plugin allows. */
+bool request_check_size(struct exchange *x);
 
 /* Sends the head and all content so far to the upstream of this try. */
 void request_send(struct exchange *x);
