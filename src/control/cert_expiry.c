@@ -40,10 +40,7 @@ bool cert_expiry_tell(const struct tls_identity *identity, struct str id, time_t
 
 /* --- all of them --- */
 
-typedef void (*visit_cb)(void *arg, struct str id, const struct tls_identity *identity,
-                         enum cert_stage *told);
-
-static void each(const struct cert_expiry *expiry, visit_cb visit, void *arg)
+void cert_expiry_each(const struct cert_expiry *expiry, cert_visit_cb visit, void *arg)
 {
     struct tls_setup *setup = expiry->setup;
     if (!setup)
@@ -62,8 +59,7 @@ struct look {
     unsigned lines;
 };
 
-static void tell(void *arg, struct str id, const struct tls_identity *identity,
-                 enum cert_stage *told)
+static void tell(void *arg, struct str id, struct tls_identity *identity, enum cert_stage *told)
 {
     struct look *look = arg;
     if (look->lines < CERT_EXPIRY_MAX_LINES)
@@ -73,7 +69,7 @@ static void tell(void *arg, struct str id, const struct tls_identity *identity,
 static void on_time(uv_timer_t *timer)
 {
     struct look look = {.now = time(NULL)};
-    each(timer->data, tell, &look);
+    cert_expiry_each(timer->data, tell, &look);
 }
 
 void cert_expiry_init(struct cert_expiry *expiry, uv_loop_t *loop)
@@ -105,8 +101,7 @@ struct print {
     unsigned lines;
 };
 
-static void print(void *arg, struct str id, const struct tls_identity *identity,
-                  enum cert_stage *told)
+static void print(void *arg, struct str id, struct tls_identity *identity, enum cert_stage *told)
 {
     struct print *all = arg;
     (void)told;
@@ -122,5 +117,5 @@ void cert_expiry_print(const struct cert_expiry *expiry, struct metrics_text *te
     struct print all = {.text = text, .now = time(NULL)};
     metrics_text_family(text, "weir_certificate_expires_in_seconds", METRICS_GAUGE,
                         "Until the certificate ends; negative when it has");
-    each(expiry, print, &all);
+    cert_expiry_each(expiry, print, &all);
 }

@@ -49,6 +49,13 @@ void cert_expiry_start(struct cert_expiry *expiry, struct tls_setup *setup,
                        struct tls_compiler *compiler);
 void cert_expiry_close(struct cert_expiry *expiry);
 
+/* Every certificate in force with what it is called in logs and metrics: the id of its entity, or
+ * "default", "admin", "status" and "client" for those of the settings. All is borrowed during the
+ * call. Nothing before the start. */
+typedef void (*cert_visit_cb)(void *arg, struct str id, struct tls_identity *identity,
+                              enum cert_stage *told);
+void cert_expiry_each(const struct cert_expiry *expiry, cert_visit_cb visit, void *arg);
+
 /* Nothing before the start. */
 void cert_expiry_print(const struct cert_expiry *expiry, struct metrics_text *text);
 

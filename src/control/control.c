@@ -14,6 +14,7 @@
 #include "control/notify.h"
 #include "control/options.h"
 #include "control/snapshot_build.h"
+#include "control/stapling.h"
 #include "control/start.h"
 #include "control/tls_compile.h"
 #include "discovery/registry.h"
@@ -67,6 +68,8 @@ static void close_rest(struct control *control)
     uv_close((uv_handle_t *)&control->delay, NULL);
     log_override_close(&control->log_override);
     expiry_close(&control->expiry);
+    stapling_close(control->stapling);
+    control->stapling = NULL;
     cert_expiry_close(&control->cert_expiry);
     for (unsigned i = 0; i < control->signal_count; i++)
         uv_close((uv_handle_t *)&control->signals[i], NULL);

@@ -7,6 +7,8 @@
 
 #include <uv.h> /* error codes only */
 
+#include "control/setting.h"
+
 #define MARK "_WEIR_AS_KONG=1" /* not WEIR_…: it is no setting */
 #define VALUE_MAX_BYTES 65536  /* of a value in a file */
 
@@ -157,6 +159,18 @@ static int read_value(const char *source, const char *path, char **ret, struct e
     return 0;
 }
 
+/* A variable of its own that only ends like those that name files. */
+static bool is_variable(const char *text)
+{
+    for (unsigned i = 0; i < setting_count; i++) {
+        struct str names = str_of(settings[i].kong);
+        while (names.len > 0)
+            if (str_equal(str_cut(&names, ' '), str_of(text)))
+                return true;
+    }
+    return false;
+}
+
 int kong_read_file_variable(char *const *environment, struct str name, const char *value,
                             char **ret, struct error *err)
 {
@@ -166,6 +180,8 @@ int kong_read_file_variable(char *const *environment, struct str name, const cha
     if (!path || !path[0])
         return 0;
     snprintf(source, sizeof(source), "%.*s_FILE", STR_ARG(name));
+    if (is_variable(source))
+        return 0;
     if (value && value[0]) {
         error_set(err, source, "and %.*s are both set; one of them must go", STR_ARG(name));
         return UV_EINVAL;

@@ -10,6 +10,7 @@
 #include "control/cluster.h"
 #include "control/meters.h"
 #include "control/process_metrics.h"
+#include "control/stapling.h"
 #include "control/start.h"
 #include "discovery/registry.h"
 #include "model/snapshot.h"
@@ -209,6 +210,7 @@ int metrics_print(void *arg, char **ret, size_t *ret_len)
     if (control->registry)
         registry_print_metrics(control->registry, &text);
     cert_expiry_print(&control->cert_expiry, &text);
+    stapling_print(control->stapling, &text);
     process_metrics_print(&text);
     free(sum);
 

@@ -381,6 +381,7 @@ void options_deinit(struct options *options)
     tls_wipe_text(options->status_ssl_cert_key);
     free(options->client_ssl_cert);
     tls_wipe_text(options->client_ssl_cert_key);
+    free(options->ssl_stapling_file);
     free(options->ssl_cipher_suite);
     free(options->ssl_ciphers);
     free(options->ssl_protocols);

@@ -65,6 +65,8 @@ struct options {
     uint32_t ssl_verify_depth;
     bool ssl_checks_host;
     bool ssl_never_checks_host; /* both false: where clients are verified */
+    bool has_ssl_stapling;      /* responders are asked */
+    char *ssl_stapling_file;    /* a comma list of paths; NULL: none */
     uint32_t ssl_session_timeout_s;
     uint32_t ssl_handshake_timeout_ms;
     uint32_t ssl_handshake_rate;        /* a second, of all clients; 0: any */

@@ -17,6 +17,7 @@
 #include "control/preflight.h"
 #include "control/publish.h"
 #include "control/snapshot_build.h"
+#include "control/stapling.h"
 #include "control/tls_compile.h"
 #include "discovery/registry.h"
 #include "net/tls_client.h"
@@ -271,6 +272,17 @@ static int set_up_tls(struct control *control, struct error *err)
                                                      &control->handshake_limit);
 }
 
+static int start_stapling(struct control *control, struct error *err)
+{
+    const struct stapling_settings settings = {.asks = control->options->has_ssl_stapling,
+                                               .files = control->options->ssl_stapling_file,
+                                               .certs = &control->cert_expiry};
+    bool is_wanted = settings.asks || settings.files;
+    return is_wanted && control->tls.identity
+               ? stapling_create(&control->loop, &settings, &control->stapling, err)
+               : 0;
+}
+
 static int load_config(struct control *control, struct error *err)
 {
     int rc = config_create(&control->config);
@@ -447,6 +459,9 @@ int start_node(struct control *control, uv_signal_cb on_signal, struct error *er
     expiry_start(&control->expiry, start_submit, control);
     plugin_notice_all(control->config);
     cert_expiry_start(&control->cert_expiry, &control->tls, control->tls_compiler);
+    rc = start_stapling(control, err);
+    if (rc)
+        return rc;
     publish(control); /* before a worker listens: its first request finds its route */
     rc = start_workers(control, err);
     if (!rc)

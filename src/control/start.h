@@ -34,6 +34,7 @@ struct control;
 struct handshake_limit;
 struct registry;
 struct snapshot;
+struct stapling;
 struct tls_compiler;
 struct worker;
 
@@ -76,7 +77,8 @@ struct control {
     struct log_override log_override;
     struct expiry expiry;
     struct cert_expiry cert_expiry;
-    uv_timer_t delay; /* before the stop */
+    struct stapling *stapling; /* NULL: nobody wants it */
+    uv_timer_t delay;          /* before the stop */
     bool is_delaying;
     bool is_handing_over; /* a new process has been started */
     bool is_stopping;

@@ -77,10 +77,7 @@ void tls_compiler_destroy(struct tls_compiler *compiler)
     free(compiler);
 }
 
-void tls_compiler_each(struct tls_compiler *compiler,
-                       void (*visit)(void *arg, struct str id, const struct tls_identity *identity,
-                                     enum cert_stage *told),
-                       void *arg)
+void tls_compiler_each(struct tls_compiler *compiler, cert_visit_cb visit, void *arg)
 {
     size_t at = 0;
     struct str id;

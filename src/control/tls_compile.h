@@ -33,10 +33,7 @@ int tls_compiler_create(const struct tls_out_defaults *defaults, struct tls_comp
 void tls_compiler_destroy(struct tls_compiler *compiler); /* NULL is fine */
 
 /* Every certificate in force, by its id, which is borrowed during the call. */
-void tls_compiler_each(struct tls_compiler *compiler,
-                       void (*visit)(void *arg, struct str id, const struct tls_identity *identity,
-                                     enum cert_stage *told),
-                       void *arg);
+void tls_compiler_each(struct tls_compiler *compiler, cert_visit_cb visit, void *arg);
 
 /* Fills the snapshot, which nobody else has yet. A certificate that can't be used is logged and
  * left out. 0 or UV_ENOMEM. */

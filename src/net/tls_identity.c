@@ -10,6 +10,8 @@
 #include <openssl/x509v3.h>
 #include <uv.h> /* error codes only */
 
+#include "net/tls_staple.h"
+
 #define MAX_CHAIN 16
 #define NAME_BYTES 128 /* longer ones are cut: they are for human eyes */
 
@@ -141,6 +143,8 @@ int tls_identity_create(const struct tls_pem *pairs, unsigned count, struct tls_
     for (unsigned i = 0; rc == 0 && i < count; i++) {
         struct pair *pair = &identity->pairs[identity->count++];
         rc = read_pair(&pairs[i], pair, err);
+        if (!rc)
+            rc = tls_staple_prepare(pair->cert);
         if (rc)
             break;
         note_end(identity, pair->cert);
@@ -208,4 +212,22 @@ time_t tls_identity_not_after(const struct tls_identity *identity)
 const char *tls_identity_name(const struct tls_identity *identity)
 {
     return identity->name;
+}
+
+unsigned tls_identity_count(const struct tls_identity *identity)
+{
+    return identity->count;
+}
+
+struct x509_st *tls_identity_cert(const struct tls_identity *identity, unsigned i)
+{
+    return identity->pairs[i].cert;
+}
+
+struct x509_st *tls_identity_issuer(const struct tls_identity *identity, unsigned i)
+{
+    const struct pair *pair = &identity->pairs[i];
+    X509 *first = sk_X509_num(pair->chain) > 0 ? sk_X509_value(pair->chain, 0) : NULL;
+    bool is_issuer = first && X509_check_issued(first, pair->cert) == X509_V_OK;
+    return is_issuer ? first : NULL;
 }

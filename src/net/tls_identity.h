@@ -18,6 +18,7 @@
 struct ssl_st;
 struct ssl_ctx_st;
 struct tls_identity;
+struct x509_st;
 
 /* A certificate, followed by those that vouch for it, and its key. Borrowed. */
 struct tls_pem {
@@ -40,6 +41,11 @@ int tls_identity_use_for_all(const struct tls_identity *identity, struct ssl_ctx
 
 /* When the first of its certificates ends, in seconds since 1970. */
 time_t tls_identity_not_after(const struct tls_identity *identity);
+
+unsigned tls_identity_count(const struct tls_identity *identity); /* of its certificates */
+/* One of them, and the one in its chain that has issued it; NULL: that isn't there. Borrowed. */
+struct x509_st *tls_identity_cert(const struct tls_identity *identity, unsigned i);
+struct x509_st *tls_identity_issuer(const struct tls_identity *identity, unsigned i);
 
 /* The first name in the first certificate: of its alternative names of hosts, or its common name;
  * empty when there is none. Bytes that are not printable are '?'. */

@@ -13,6 +13,7 @@
 
 #include "net/tls_identity.h"
 #include "net/tls_names.h"
+#include "net/tls_staple.h"
 
 #define SESSION_ID_CONTEXT "weir"
 
@@ -145,6 +146,7 @@ static int set_up(struct tls_server *server, const struct tls_server_settings *s
     SSL_CTX_set_cert_cb(context, on_certificate, server);
     SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
     SSL_CTX_set_alpn_select_cb(context, on_alpn, server);
+    tls_staple_use(context);
     /* Sessions are kept by clients, in their tickets: no memory here, any worker may resume. */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(context, (const unsigned char *)SESSION_ID_CONTEXT,

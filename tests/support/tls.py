@@ -54,17 +54,19 @@ class Authority(Certificate):
                  "-keyout", key, "-out", path)
         super().__init__(path, key)
 
-    def issue(self, name, key="ec", names=None, days=30, file=None):
-        """`names` are its subject alternative names; by default the name itself."""
+    def issue(self, name, key="ec", names=None, days=30, file=None, responder=None):
+        """`names` are its subject alternative names; by default the name itself. `responder` is the
+        URL of the one that knows whether it is revoked."""
         stem = os.path.join(self.directory, file or f"{name.replace('*', 'any')}-{key}")
         names = names or [name]
         alternatives = ",".join(
             ("IP:" if entry.replace(".", "").isdigit() or ":" in entry else "DNS:") + entry
             for entry in names)
+        access = ["-addext", f"authorityInfoAccess=OCSP;URI:{responder}"] if responder else []
         # In two steps, as `req -x509` makes nothing that has expired.
         _openssl("req", *KEY_TYPES[key], "-nodes", "-subj", f"/CN={name}", "-addext",
                  f"subjectAltName={alternatives}", "-addext", "basicConstraints=critical,CA:FALSE",
-                 "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
+                 *access, "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
         _openssl("x509", "-req", "-in", f"{stem}.csr", "-copy_extensions", "copyall", "-days",
                  str(days), "-CA", self.path, "-CAkey", self.key_path, "-out", f"{stem}.crt")
         return Certificate(f"{stem}.crt", f"{stem}.key")
