@@ -71,6 +71,7 @@ static void close_rest(struct control *control)
     stapling_close(control->stapling);
     control->stapling = NULL;
     cert_expiry_close(&control->cert_expiry);
+    ticket_keys_close(&control->ticket_keys);
     for (unsigned i = 0; i < control->signal_count; i++)
         uv_close((uv_handle_t *)&control->signals[i], NULL);
     control->signal_count = 0;
@@ -237,6 +238,7 @@ int control_run(const struct options *options)
     log_override_init(&control.log_override, &control.loop);
     expiry_init(&control.expiry, &control.loop);
     cert_expiry_init(&control.cert_expiry, &control.loop);
+    ticket_keys_init(&control.ticket_keys, &control.loop);
     int rc = mailbox_init(&control.mailbox, &control.loop, &control);
     if (!rc)
         rc = start_node(&control, on_signal, &err);

@@ -245,7 +245,7 @@ const struct setting settings[] = {
      .max = 7 * 86400},
     {.name = "ssl_ticket_secret_file",
      .value = "FILE",
-     .computed = "a secret that this process makes",
+     .computed = "secrets in the database, which change; with database=off, of this process",
      .allowed = "the path of a file of at least 32 bytes",
      .help = "A secret that nodes share so that a client may resume at any of them a session that "
              "it began at another.",

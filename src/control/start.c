@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "admin/server.h"
 #include "base/log.h"
@@ -27,6 +28,23 @@
 
 /* ---- what the other layers call back ---- */
 
+/* A file's secret goes before the database's; and there must be a database. */
+static bool shares_tickets(const struct control *control)
+{
+    const struct options *options = control->options;
+    return control->tls.identity && !options->ssl_ticket_secret_file &&
+           options->database != STORE_MEMORY;
+}
+
+static int compile_tls(struct control *control, struct snapshot *snapshot)
+{
+    int rc = tls_compile(control->tls_compiler, control->config, snapshot);
+    if (rc || !shares_tickets(control))
+        return rc;
+    return ticket_keys_compile(control->config, control->options->ssl_session_timeout_s,
+                               (uint64_t)time(NULL), &snapshot->ticket_ring);
+}
+
 static void publish(void *arg)
 {
     struct control *control = arg;
@@ -39,7 +57,7 @@ static void publish(void *arg)
     int rc = snapshot_build(control->config, control->registry, &control->routes,
                             control->version + 1, &snapshot, &err);
     if (!rc) {
-        rc = tls_compile(control->tls_compiler, control->config, snapshot);
+        rc = compile_tls(control, snapshot);
         if (rc)
             snapshot_unref(snapshot);
     }
@@ -466,6 +484,9 @@ int start_node(struct control *control, uv_signal_cb on_signal, struct error *er
     rc = start_workers(control, err);
     if (!rc)
         rc = cluster_start(control->cluster);
+    if (!rc && shares_tickets(control))
+        ticket_keys_start(&control->ticket_keys, control->config,
+                          control->options->ssl_session_timeout_s, start_submit, control);
     if (!rc)
         rc = start_admin(control, err);
     if (!rc)

@@ -22,6 +22,7 @@
 #include "control/metrics.h"
 #include "control/node_id.h"
 #include "control/options.h"
+#include "control/ticket_keys.h"
 #include "control/tls_setup.h"
 #include "model/compiled_route.h"
 
@@ -77,6 +78,7 @@ struct control {
     struct log_override log_override;
     struct expiry expiry;
     struct cert_expiry cert_expiry;
+    struct ticket_keys ticket_keys;
     struct stapling *stapling; /* NULL: nobody wants it */
     uv_timer_t delay;          /* before the stop */
     bool is_delaying;

@@ -132,6 +132,8 @@ json_t *declarative_export(const struct config *config)
     struct export export = {.config = config};
     json_t *kinds = json_object(), *ours = json_object();
     for (size_t i = 0; entities[i]; i++) {
+        if (entities[i]->is_unexported)
+            continue;
         json_t *list = export_kind(&export, entities[i]);
         if (list)
             json_object_set_new(entities[i]->is_internal ? ours : kinds, entities[i]->name, list);

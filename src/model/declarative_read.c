@@ -314,7 +314,7 @@ static void take_ours(struct split *split, json_t *ours)
     json_object_foreach(ours, key, value)
     {
         const struct entity *entity = entity_find(str_of(key));
-        if (entity && entity->is_internal)
+        if (entity && entity->is_internal && !entity->is_unexported)
             split_list(split, ours, key, value, entity, 0, NULL, path);
         else
             complain(split, ours, key, NULL, "unknown field");

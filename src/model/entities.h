@@ -12,6 +12,7 @@ extern const struct entity certificate_entity;
 extern const struct entity sni_entity;
 extern const struct entity ca_certificate_entity;
 extern const struct entity health_order_entity;
+extern const struct entity ticket_key_entity;
 extern const struct entity consumer_entity;
 extern const struct entity keyauth_credential_entity;
 extern const struct entity basicauth_credential_entity;

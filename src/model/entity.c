@@ -21,6 +21,7 @@ const struct entity *const entities[] = {
     &upstream_entity,
     &target_entity,
     &health_order_entity,
+    &ticket_key_entity,
     &consumer_entity,
     &keyauth_credential_entity,
     &basicauth_credential_entity,

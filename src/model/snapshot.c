@@ -9,6 +9,7 @@
 #include "model/meter.h"
 #include "net/tls_client.h"
 #include "net/tls_names.h"
+#include "net/tls_tickets.h"
 
 #define ARENA_BLOCK_BYTES (64 * 1024)
 
@@ -37,6 +38,7 @@ void snapshot_unref(struct snapshot *snapshot)
     if (snapshot->router)
         snapshot->destroy_router(snapshot->router);
     tls_names_destroy(snapshot->names);
+    tls_ticket_ring_destroy(snapshot->ticket_ring);
     consumers_unref(snapshot->consumers);
     for (uint32_t i = 0; i < snapshot->route_count; i++) {
         meter_unref(snapshot->routes[i].meter);

@@ -24,6 +24,7 @@ struct plugin_chain;
 struct router;
 struct tls_client;
 struct tls_names;
+struct tls_ticket_ring;
 
 /* Bits of a route's protocols, and the one of a service. */
 enum protocol {
@@ -97,6 +98,7 @@ struct snapshot {
     uint32_t route_count;
     struct consumers *consumers;             /* referenced; NULL: not looked for */
     struct tls_names *names;                 /* owned: who we are by server name; NULL: none */
+    struct tls_ticket_ring *ticket_ring;     /* owned: of sessions; NULL: the process's own */
     struct router *router;                   /* owned; NULL until built */
     void (*destroy_router)(struct router *); /* a lower layer knows how */
 };

@@ -21,7 +21,8 @@ struct tls_server {
     SSL_CTX *context;
     EVP_CIPHER *cipher; /* what tickets are sealed with, fetched once */
     tls_names_cb names;
-    void *owner; /* borrowed */
+    tls_ring_cb ring; /* NULL: the seed's secrets do */
+    void *owner;      /* borrowed */
     struct tls_tickets tickets;
 };
 
@@ -81,6 +82,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     const struct tls_ticket_key *key;
     bool is_current = true;
     uint64_t now_s = (uint64_t)time(NULL);
+    if (server->ring)
+        tls_tickets_use_ring(&server->tickets, server->ring(server->owner), now_s);
     if (is_sealing) {
         key = tls_tickets_current(&server->tickets, now_s);
         if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(server->cipher)) != 1)
@@ -185,6 +188,11 @@ void tls_server_destroy(struct tls_server *server)
     EVP_CIPHER_free(server->cipher);
     tls_tickets_deinit(&server->tickets);
     free(server);
+}
+
+void tls_server_share_tickets(struct tls_server *server, tls_ring_cb ring)
+{
+    server->ring = ring;
 }
 
 struct ssl_ctx_st *tls_server_context(struct tls_server *server)

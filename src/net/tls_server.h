@@ -36,9 +36,14 @@ struct tls_server_settings {
  */
 typedef const struct tls_names *(*tls_names_cb)(void *owner);
 
+/* The secrets of tickets that nodes share at this moment; NULL: none. Likewise. */
+typedef const struct tls_ticket_ring *(*tls_ring_cb)(void *owner);
+
 /* 0, UV_ENOMEM, or UV_EINVAL with *err, whose field is a setting's name. */
 int tls_server_create(const struct tls_server_settings *settings, tls_names_cb names, void *owner,
                       struct tls_server **ret, struct error *err);
+/* From now on secrets are asked for before the seed's are used. */
+void tls_server_share_tickets(struct tls_server *server, tls_ring_cb ring);
 void tls_server_destroy(struct tls_server *server); /* NULL is fine; after its connections */
 
 struct ssl_ctx_st *tls_server_context(struct tls_server *server);

@@ -325,6 +325,12 @@ static const struct tls_names *names_of_config(void *owner)
     return snapshot ? snapshot->names : NULL;
 }
 
+static const struct tls_ticket_ring *ring_of_config(void *owner)
+{
+    const struct snapshot *snapshot = worker_look_at_config(owner);
+    return snapshot ? snapshot->ticket_ring : NULL;
+}
+
 static struct worker *make(const struct worker_settings *settings, unsigned index)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
@@ -416,6 +422,8 @@ int worker_start(const struct worker_settings *settings, unsigned index, struct 
         access_log_set_format(worker->access_log, settings->access_log_format);
     if (rc == 0 && settings->tls)
         rc = tls_server_create(settings->tls, names_of_config, worker, &worker->tls, err);
+    if (rc == 0 && worker->tls)
+        tls_server_share_tickets(worker->tls, ring_of_config);
     for (unsigned i = 0; rc == 0 && i < settings->listener_count; i++)
         rc = acceptor_open(worker, &worker->acceptors[i], &settings->listeners[i], err);
     if (rc == 0)
