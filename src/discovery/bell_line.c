@@ -126,6 +126,7 @@ static void take_answer(struct bell_line *line)
     line->wants_leader = false;
     uint64_t index = line->head.has_index ? line->head.index : 0;
     if (index < line->known_index) { /* another server, another time: nothing can be compared */
+        consul_broke(line->consul);
         lose(line);
         line->known_index = 0;
         read_after(line, 0);

@@ -77,6 +77,7 @@ struct consul {
     struct backoff backoff;
     struct token_bucket repeats;
     long connections_max;
+    uint64_t broke_ms;     /* when last; 0: never */
     uint64_t throttled_ms; /* when last */
     uint64_t throttle_pause_ms;
     unsigned open_handles;
@@ -206,9 +207,20 @@ void consul_disappointed(struct consul *consul, const struct consul_asker *asker
     count_failure(consul, asker, false);
 }
 
+void consul_broke(struct consul *consul)
+{
+    consul->broke_ms = uv_now(consul->loop);
+}
+
+bool consul_broke_within(const struct consul *consul, uint64_t ms)
+{
+    return consul->broke_ms > 0 && uv_now(consul->loop) - consul->broke_ms < ms;
+}
+
 void consul_lost(struct consul *consul, struct consul_asker *asker, CURLcode result,
                  const char *reason)
 {
+    consul_broke(consul);
     turn_to(consul, AGENT_AWAY, reason);
     if (result == CURLE_COULDNT_RESOLVE_HOST)
         consul_address_use_last_ip(&consul->addresses[consul->at], uv_now(consul->loop));

@@ -119,6 +119,10 @@ void consul_disappointed(struct consul *consul, const struct consul_asker *asker
 void consul_refused(struct consul *consul, struct consul_asker *asker);
 /* It has too many connections or requests (429): fewer are used for a minute. */
 void consul_throttled(struct consul *consul);
+/* A query broke off, or Consul's state went back: the agent, or its server, is not what it was. */
+void consul_broke(struct consul *consul);
+/* Whether it did, or could not be asked, so lately. */
+bool consul_broke_within(const struct consul *consul, uint64_t ms);
 /* The agent could not be asked: `asker` is parked, and called when it should try again. */
 void consul_lost(struct consul *consul, struct consul_asker *asker, CURLcode result,
                  const char *reason);

@@ -106,13 +106,28 @@ static void read_answer(struct consul_watch *watch)
     consul_watch_take_answer(watch, answer.list);
 }
 
+/* The query would have gone out by another connection than those before. If it was under way by one
+ * that broke, the agent may have started again. Where connections are shared somebody else may just
+ * have taken the one that was free between two queries; that is no trouble with Consul: taken for
+ * some, it would keep a removal waiting for its time of grace. */
+static void take_new_connection(struct consul_watch *watch)
+{
+    if (watch->was_sent || !consul_is_crowded(watch->consul)) {
+        if (watch->was_sent)
+            consul_broke(watch->consul);
+        consul_watch_note_trouble(watch);
+    } else {
+        consul_watch_note_gap(watch);
+    }
+    consul_watch_read_after(watch, 0);
+}
+
 static void on_transfer_done(struct curl_transfer *transfer, CURLcode result)
 {
     struct consul_watch *watch = LIST_ENTRY(transfer, struct consul_watch, transfer);
     uv_timer_stop(&watch->timer);
     if (watch->is_index_stale) {
-        consul_watch_note_trouble(watch);
-        consul_watch_read_after(watch, 0);
+        take_new_connection(watch);
     } else if (result == CURLE_WRITE_ERROR) {
         consul_answered(watch->consul, transfer);
         consul_watch_answer_failed(watch, -1, "the answer is too large");

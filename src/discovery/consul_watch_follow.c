@@ -96,7 +96,7 @@ static void on_lost(struct bell_member *member)
     watch->is_rung = true;
     if (watch->phase != WATCH_LISTENING)
         return;
-    consul_watch_note_trouble(watch);
+    consul_watch_note_gap(watch);
     consul_bell_unlisten(member);
     consul_watch_read_after(watch, consul_first_delay_ms(watch->consul));
 }

@@ -140,7 +140,7 @@ void consul_watch_read_now(struct consul_watch *watch)
      * take it from each other for ever. */
     bool wants_own = watch->is_index_stale && !consul_is_multiplexed(watch->consul);
     curl_easy_setopt(watch->transfer.easy, CURLOPT_FRESH_CONNECT, (long)wants_own);
-    watch->is_index_stale = false;
+    watch->is_index_stale = watch->was_sent = false;
     watch_speed(watch, 0);
     watch->head = (struct consul_head){0};
     begin_body(watch);
@@ -205,6 +205,14 @@ static int on_new_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
     return watch->is_index_stale ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
 }
 
+/* Each time the query goes out, the first time and on a second connection. */
+static int on_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+    (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
+    ((struct consul_watch *)arg)->was_sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 {
     struct consul_watch *watch = arg;
@@ -224,5 +232,7 @@ void consul_watch_set_callbacks(struct consul_watch *watch)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, watch);
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
     curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, watch);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, watch);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, watch->error_text);
 }

@@ -100,7 +100,9 @@ struct consul_watch {
     bool is_partial;                /* the last answer was not all there is */
     uint64_t wakeup_count;          /* answers, whatever they said */
     bool is_index_stale;            /* the read under way would have gone to who knows whom */
+    bool was_sent;                  /* the read under way, by some connection */
     bool was_in_trouble;
+    bool had_gap;   /* for a moment nobody followed it: it was in trouble if the agent was */
     bool was_blind; /* the last answer was empty for want of a token */
     bool is_holding;
 };

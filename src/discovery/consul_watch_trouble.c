@@ -28,6 +28,14 @@ void consul_watch_agent_lost(struct consul_watch *watch, CURLcode result, const 
         consul_lost(watch->consul, &watch->asker, result, reason);
 }
 
+void consul_watch_note_gap(struct consul_watch *watch)
+{
+    watch->index = 0;
+    watch->kind = READ_FOLLOW;
+    watch->is_rung = true;
+    watch->had_gap = true;
+}
+
 struct patience {
     uint64_t base_ms, cap_ms;
 };

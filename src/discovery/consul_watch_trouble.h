@@ -9,6 +9,8 @@
 
 /* After trouble of any kind. News: without any answer so far, users should not go on waiting. */
 void consul_watch_note_trouble(struct consul_watch *watch);
+/* Nobody followed it for a moment, which need not be Consul's fault: all is asked anew. */
+void consul_watch_note_gap(struct consul_watch *watch);
 /* Parks the watch until the agent is back. */
 void consul_watch_agent_lost(struct consul_watch *watch, CURLcode result, const char *reason);
 /* `status`: HTTP's, or -1 for an answer that makes no sense. It is logged once. */

@@ -148,9 +148,9 @@ static void note_recovery(struct consul_watch *watch)
     consul_watch_set_failing(watch, 0);
     backoff_reset(&watch->backoff);
     consul_good(watch->consul);
-    if (watch->was_in_trouble)
+    if (watch->was_in_trouble || (watch->had_gap && consul_broke_within(watch->consul, GRACE_MS)))
         watch->grace_until_ms = consul_watch_now(watch) + GRACE_MS;
-    watch->was_in_trouble = false;
+    watch->was_in_trouble = watch->had_gap = false;
 }
 
 static void count_idle(struct consul_watch *watch, bool is_news)

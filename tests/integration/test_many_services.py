@@ -113,6 +113,22 @@ class TestManyServices:
             target["target"].endswith(":9002") for name in (names[0], names[-1])
             for target in explained(many, name)), within=60)
 
+    def test_who_finds_its_connection_taken_believes_a_removal_all_the_same(self, many, consul):
+        """Between two queries of a service that changes much, others that are rung take its
+        connection. That is no trouble of Consul's, after which removals would have to wait."""
+        others = listening(many)
+        seated = sorted(name for name in watches(many) if name not in others)
+        for weight in range(2, 8):  # more than may be read at once: they wait for their turn
+            register(consul, seated[:40], weight=weight, has_check=False)
+            register(consul, others, status="critical" if weight % 2 else "passing")
+        eventually(lambda: weights(many, seated[0]) == [7])
+        for at in range(0, len(seated), 60):
+            consul.put("/v1/txn", [{"Service": {"Verb": "delete", "Node": "far", "Service": {
+                "ID": name, "Service": name}}} for name in seated[at:at + 60]])
+        eventually(lambda: all(watches(many)[name]["targets"] == 0 for name in seated))
+        assert not many.log("consul answer held",
+                            why="no usable instance right after trouble with consul")
+
     def test_without_the_lists_turns_are_taken(self, new_weir, fake_consul):
         """This Consul's list of checks is no list."""
         names = [name_of(number) for number in range(COUNT)]
