@@ -93,7 +93,8 @@ static void read_answer(struct consul_watch *watch)
     }
     const struct discovered_list *last = watch->source.last;
     bool is_blind = watch->head.is_denied && !consul_has_token(watch->consul);
-    if ((watch->head.is_filtered || is_blind) && last && answer.list->count < last->count) {
+    watch->is_limited = watch->head.is_filtered || is_blind;
+    if (watch->is_limited && watch->saw_all && last && answer.list->count < last->count) {
         discovered_list_destroy(answer.list);
         consul_watch_answer_failed(watch, 403,
                                    is_blind ? "without a token nothing is seen"

@@ -102,8 +102,10 @@ struct consul_watch {
     bool is_index_stale;            /* the read under way would have gone to who knows whom */
     bool was_sent;                  /* the read under way, by some connection */
     bool was_in_trouble;
-    bool had_gap;   /* for a moment nobody followed it: it was in trouble if the agent was */
-    bool was_blind; /* the last answer was empty for want of a token */
+    bool had_gap;    /* for a moment nobody followed it: it was in trouble if the agent was */
+    bool was_blind;  /* the last answer was empty for want of a token */
+    bool is_limited; /* the answer that is being taken may not show all, for want of rights */
+    bool saw_all;    /* the last answer that was believed, and tells, showed all that there was */
     bool is_holding;
 };
 

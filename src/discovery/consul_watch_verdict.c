@@ -130,6 +130,8 @@ static const char *doubt(const struct consul_watch *watch, const struct discover
         return "no quorum has confirmed it";
     if (is_hold_over(watch))
         return NULL;
+    if (watch->is_limited) /* what is missing may be hidden, as other things have been all along */
+        return "the token does not see all instances";
     if (watch->bad_count > 0)
         return "what is missing may be among the entries that make no sense";
     if (watch->known_index > 0 && !watch->head.has_index) /* it had one: who is speaking now? */
@@ -181,6 +183,9 @@ static void believe(struct consul_watch *watch, struct discovered_list *list)
     watch->kind = READ_FOLLOW;
     if (watch->head.has_index)
         watch->known_index = watch->head.index;
+    /* Answers of the streaming backend don't say whether they show all. */
+    if (!watch->head.is_streaming)
+        watch->saw_all = !watch->is_limited;
     publish(watch, list);
     if (!watch->source.is_closing)
         consul_watch_follow(watch, watch->reads_without_index > 1 ? POLL_MS : 0);

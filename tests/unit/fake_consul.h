@@ -36,6 +36,7 @@ struct fake_consul {
     char body[8192];
     /* Raw answers for the next requests, in order; then it answers by the rules again. */
     const char *script[FAKE_CONSUL_SCRIPT];
+    const char *headers;      /* more lines of answers by the rules; NULL: none */
     const char *wanted_token; /* others are refused; NULL: any is fine */
     unsigned script_len, script_at;
     char heads[FAKE_CONSUL_REQUESTS][512]; /* each request's, cut */
@@ -70,8 +71,9 @@ static inline void fake_consul_answer(struct fake_consul_client *client)
     client->is_blocked = false;
     snprintf(text, sizeof(text),
              "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Consul-Index: %u\r\n"
-             "Content-Length: %zu\r\n\r\n%s",
-             consul->index, strlen(consul->body), consul->body);
+             "%sContent-Length: %zu\r\n\r\n%s",
+             consul->index, consul->headers ? consul->headers : "", strlen(consul->body),
+             consul->body);
     fake_consul_send(client, text);
 }
 

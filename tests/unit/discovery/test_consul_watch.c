@@ -269,6 +269,55 @@ TEST(a_token_that_sees_less_takes_nothing_away)
     assert_int_equal(count_known(), 2);
 }
 
+#define FILTERED "X-Consul-Results-Filtered-By-ACLs: true\r\n"
+
+static void expect_removals_under(const char *headers, bool has_token)
+{
+    settings.patience.hold_ms = 1500;
+    settings.token = has_token ? "secret-token" : NULL;
+    reopen_consul();
+    fake.headers = headers;
+    fake_consul_set(&fake, "web-1:5001:passing web-2:5002:passing web-3:5003:passing");
+    open_watch();
+    assert_true(LOOP_UNTIL(&loop, fake_consul_blocked(&fake) == 1));
+    assert_int_equal(count_known(), 3);
+    fake_consul_set(&fake, "web-1:5001:passing web-2:5002:passing");
+    assert_true(LOOP_UNTIL(&loop, count_known() == 2));
+    uint64_t start_ms = uv_now(&loop);
+    fake_consul_set(&fake, "");
+    assert_true(LOOP_UNTIL(&loop, count_known() == 0));
+    assert_true(uv_now(&loop) - start_ms >= 1500);
+    json_t *status = consul_status(consul);
+    assert_int_equal(json_integer_value(json_object_get(status, "refused")), 0);
+    assert_int_equal(json_integer_value(json_object_get(status, "held")), 0);
+    json_decref(status);
+}
+
+TEST(a_token_that_never_saw_all_has_one_removal_believed_and_most_of_them_late)
+{
+    expect_removals_under(FILTERED, true);
+}
+
+TEST(the_same_without_a_token_where_anybody_may_read_some)
+{
+    expect_removals_under("X-Consul-Default-Acl-Policy: deny\r\n", false);
+}
+
+TEST(a_token_that_sees_all_again_is_believed_at_once)
+{
+    settings.patience.hold_ms = 60000;
+    reopen_consul();
+    fake.headers = FILTERED;
+    fake_consul_set(&fake, "web-1:5001:passing web-2:5002:passing");
+    open_watch();
+    assert_true(LOOP_UNTIL(&loop, fake_consul_blocked(&fake) == 1));
+    fake_consul_set(&fake, "");
+    assert_true(LOOP_UNTIL(&loop, fake.request_count >= 4));
+    assert_int_equal(count_known(), 2);
+    fake.headers = NULL;
+    assert_true(LOOP_UNTIL(&loop, count_known() == 0));
+}
+
 TEST(a_server_that_answers_at_once_each_time_is_not_hammered)
 {
     settle();
@@ -703,6 +752,9 @@ RUN(TL(the_first_read_has_no_index_and_the_next_waits_with_the_one_given),
     TL(an_agent_that_insists_on_nothing_is_believed_in_the_end),
     TL(other_content_under_the_same_index_is_asked_for_again),
     TL(a_token_that_sees_less_takes_nothing_away),
+    TL(a_token_that_never_saw_all_has_one_removal_believed_and_most_of_them_late),
+    TL(the_same_without_a_token_where_anybody_may_read_some),
+    TL(a_token_that_sees_all_again_is_believed_at_once),
     TL(a_server_that_answers_at_once_each_time_is_not_hammered),
     TL(without_an_index_it_still_follows), TL(users_need_not_wait_for_an_agent_that_is_away),
     TL(users_need_not_wait_for_an_agent_that_hangs),
