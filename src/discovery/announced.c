@@ -247,6 +247,14 @@ size_t announced_claims(const struct announced *announced, const struct announce
     return announced->sorted_count;
 }
 
+json_t *announced_describe(const struct announced *announced)
+{
+    json_t *body = consul_catalog_describe(announced->catalog);
+    json_object_set_new(body, "announcers", json_integer((json_int_t)announced->announcers.count));
+    json_object_set_new(body, "claims", json_integer((json_int_t)announced->sorted_count));
+    return body;
+}
+
 /* --- which services --- */
 
 static bool is_marked(const json_t *tags)

@@ -31,6 +31,8 @@ int announced_create(uv_loop_t *loop, struct sources *sources, announced_news_cb
 void announced_hear(struct announced *announced, const struct source *source);
 /* In order of service and key. Borrowed until the loop turns. */
 size_t announced_claims(const struct announced *announced, const struct announced_claim **ret);
+/* How its list of services is followed, for GET /discovery; owned, NULL without memory. */
+json_t *announced_describe(const struct announced *announced);
 /* Gives its uses of sources back; before the sources are closed. */
 void announced_close(struct announced *announced, void (*closed)(void *arg), void *arg);
 

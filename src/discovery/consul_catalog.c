@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "discovery/backoff.h"
 #include "discovery/consul_head.h"
+#include "discovery/explain.h"
+#include "discovery/source.h"
 
 #define BODY_MAX_BYTES ((size_t)16 * 1024 * 1024)
 #define PLAIN_TIMEOUT_MS 10000
@@ -16,6 +18,7 @@
 #define PERIOD_MS 250
 #define RETRY_BASE_MS 1000
 #define RETRY_CAP_MS 30000
+#define LIST_PATH "/v1/catalog/services"
 #define AUDIT_READS 64 /* every so many reads, one is without index */
 
 struct consul_catalog {
@@ -29,7 +32,12 @@ struct consul_catalog {
     struct token_bucket bucket;
     uint64_t index; /* 0: none, the next read returns at once */
     unsigned reads;
-    bool is_failing; /* as logged */
+    struct source_account account;
+    uint64_t wakeup_count; /* answers, whatever they said */
+    uint64_t known_digest; /* of the last list */
+    size_t service_count;  /* in it */
+    bool is_failing;       /* as logged */
+    bool is_refused;       /* counted as such in the status */
     bool is_closing;
     bool is_index_stale; /* the read under way would have gone to who knows whom */
     consul_catalog_cb on_services;
@@ -48,9 +56,24 @@ static void read_after(struct consul_catalog *catalog, uint64_t delay_ms)
         uv_timer_start(&catalog->timer, on_due, delay_ms > turn_ms ? delay_ms : turn_ms, 0);
 }
 
+static uint64_t now_of(const struct consul_catalog *catalog)
+{
+    return uv_now(catalog->timer.loop);
+}
+
+/* With a token that may not read the list new routes are not seen: weir isn't ready as it should
+ * be.
+ */
+static void set_refused(struct consul_catalog *catalog, bool is_refused)
+{
+    consul_count(catalog->consul, is_refused - catalog->is_refused, 0);
+    catalog->is_refused = is_refused;
+}
+
 static void lose(struct consul_catalog *catalog, CURLcode result, const char *why)
 {
     catalog->index = 0;
+    source_account_error(&catalog->account, why, now_of(catalog));
     if (!catalog->is_closing)
         consul_lost(catalog->consul, &catalog->asker, result, why);
 }
@@ -62,7 +85,8 @@ static void on_due(uv_timer_t *timer)
     char path[160];
     if (++catalog->reads % AUDIT_READS == 0)
         catalog->index = 0;
-    int len = snprintf(path, sizeof(path), "/v1/catalog/services?stale");
+    int len = snprintf(path, sizeof(path), LIST_PATH "?stale");
+    catalog->account.reads++;
     if (catalog->index > 0)
         snprintf(path + len, sizeof(path) - (size_t)len, "&index=%llu&wait=%ums",
                  (unsigned long long)catalog->index, wait_ms);
@@ -82,9 +106,23 @@ static void fail(struct consul_catalog *catalog, int status, const char *why)
     if (!catalog->is_failing)
         log_warn("consul's list of services can't be read", LOG_INT("status", status),
                  LOG_CSTR("why", why), LOG_CSTR("effect", "the routes of tags stay as they are"));
+    source_account_error(&catalog->account, why, now_of(catalog));
     catalog->is_failing = true;
+    set_refused(catalog, status == 403);
     catalog->index = 0;
     read_after(catalog, backoff_next_ms(&catalog->backoff, RETRY_BASE_MS, RETRY_CAP_MS));
+}
+
+static void note_list(struct consul_catalog *catalog, const json_t *services)
+{
+    uint64_t digest = str_hash(buf_str(&catalog->body));
+    source_account_answer(&catalog->account, now_of(catalog));
+    if (digest != catalog->known_digest) {
+        catalog->account.changes++;
+        catalog->account.changed_ms = now_of(catalog);
+    }
+    catalog->known_digest = digest;
+    catalog->service_count = json_object_size(services);
 }
 
 static void take_answer(struct consul_catalog *catalog)
@@ -98,7 +136,11 @@ static void take_answer(struct consul_catalog *catalog)
     }
     consul_good(catalog->consul);
     backoff_reset(&catalog->backoff);
+    if (catalog->is_failing)
+        log_info("consul's list of services is read again");
     catalog->is_failing = false;
+    set_refused(catalog, false);
+    note_list(catalog, services);
     /* An index that went back is another state's: the next read is to return at once. */
     bool is_back = catalog->head.index < catalog->index;
     catalog->index = catalog->head.has_index && !is_back ? catalog->head.index : 0;
@@ -127,6 +169,7 @@ static void on_done(struct curl_transfer *transfer, CURLcode result)
     }
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     consul_answered(catalog->consul, transfer);
+    catalog->wakeup_count++;
     if (status == 200)
         take_answer(catalog);
     else
@@ -225,8 +268,35 @@ static void on_timer_closed(uv_handle_t *handle)
     closed(closed_arg);
 }
 
+static const char *phase_of(const struct consul_catalog *catalog)
+{
+    return list_is_linked(&catalog->asker.parked) ? "parked"
+           : catalog->transfer.is_active          ? "reading"
+                                                  : "waiting";
+}
+
+json_t *consul_catalog_describe(const struct consul_catalog *catalog)
+{
+    const struct source_account *account = &catalog->account;
+    const char *state = account->answered_ms > 0 ? "known"
+                        : account->failed_ms > 0 ? "away"
+                                                 : "pending";
+    json_t *body = json_pack("{s:s, s:s, s:s, s:I, s:[], s:s, s:s, s:s, s:I}", "source",
+                             "consul-catalog", "name", "services", "state", state, "services",
+                             (json_int_t)catalog->service_count, "pools", "address",
+                             consul_address_in_use(catalog->consul), "query", LIST_PATH, "phase",
+                             phase_of(catalog), "index", (json_int_t)catalog->index);
+    json_t *more = explain_account(account, now_of(catalog));
+    json_object_update(body, more);
+    json_decref(more);
+    json_object_set_new(body, "wake_ups", json_integer((json_int_t)catalog->wakeup_count));
+    json_object_set_new(body, "partial", json_boolean(catalog->head.is_filtered));
+    return body;
+}
+
 void consul_catalog_close(struct consul_catalog *catalog, void (*closed)(void *arg), void *arg)
 {
+    set_refused(catalog, false);
     catalog->is_closing = true;
     catalog->closed = closed;
     catalog->closed_arg = arg;

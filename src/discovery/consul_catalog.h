@@ -18,6 +18,8 @@ typedef void (*consul_catalog_cb)(void *owner, const json_t *services);
 /* 0 or UV_ENOMEM. */
 int consul_catalog_open(struct consul *consul, consul_catalog_cb on_services, void *owner,
                         struct consul_catalog **ret);
+/* As a watch of GET /discovery (explain.h); owned, NULL without memory. */
+json_t *consul_catalog_describe(const struct consul_catalog *catalog);
 void consul_catalog_close(struct consul_catalog *catalog, void (*closed)(void *arg), void *arg);
 
 #endif

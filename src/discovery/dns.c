@@ -1,6 +1,8 @@
 #include "discovery/dns.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "discovery/backoff.h"
@@ -18,6 +20,7 @@
 #define CONFIRM_SOON_MS 250 /* an answer that takes much away, likewise */
 #define RETRY_BASE_MS 250
 #define RETRY_CAP_MS 5000
+#define SKIPPED_WHY "its target is no name of a host"
 
 struct dns_source {
     struct source source; /* first */
@@ -29,6 +32,9 @@ struct dns_source {
     struct discovered_list *doubtful; /* owned; takes much away, and is asked for again; or NULL */
     bool is_failing;                  /* as logged */
     bool was_denied;                  /* the last answer was that the name does not exist */
+    unsigned skipped_count;           /* records of the last answer that were left out */
+    uint64_t skipped_total;
+    unsigned skipped_at[DNS_MESSAGE_SKIPPED_MAX]; /* the first of them, by place */
 };
 
 static void on_due(uv_timer_t *timer);
@@ -88,6 +94,21 @@ static void set_partial(struct dns_source *dns, bool is_partial, uint32_t count)
     if (!is_partial)
         dns_partial_reset(&dns->partial);
     dns->source.is_partial = is_partial;
+}
+
+static void note_skipped(struct dns_source *dns, const struct resolver_services *services)
+{
+    unsigned shown = services->skipped_count < DNS_MESSAGE_SKIPPED_MAX ? services->skipped_count
+                                                                       : DNS_MESSAGE_SKIPPED_MAX;
+    if (services->skipped_count > 0 && services->skipped_count != dns->skipped_count) {
+        log_warn("dns records left out", LOG_CSTR("name", dns->source.name),
+                 LOG_INT("count", services->skipped_count), LOG_CSTR("why", SKIPPED_WHY));
+        source_tell(&dns->source, "watch.skipped", SKIPPED_WHY);
+    }
+    dns->skipped_count = services->skipped_count;
+    dns->skipped_total += services->skipped_count;
+    if (shown > 0)
+        memcpy(dns->skipped_at, services->skipped_at, shown * sizeof(*dns->skipped_at));
 }
 
 /* Takes over the list, which is sealed. */
@@ -243,6 +264,7 @@ static void take_services(struct dns_source *dns, const struct resolver_services
         return;
     }
     set_partial(dns, services->may_be_partial, services->count);
+    note_skipped(dns, services);
     if (services->may_be_partial && complete_list(dns, &list)) {
         discovered_list_destroy(list);
         failed(dns, "out of memory");
@@ -296,6 +318,19 @@ static void dns_close(struct source *source)
 static void describe(const struct source *source, json_t *body)
 {
     const struct dns_source *dns = (const struct dns_source *)(const void *)source;
+    char servers[512];
+    resolver_servers(dns->resolver, source->name, servers, sizeof(servers));
+    json_t *skipped = json_array();
+    for (unsigned i = 0; i < dns->skipped_count && i < DNS_MESSAGE_SKIPPED_MAX; i++) {
+        char entry[32];
+        snprintf(entry, sizeof(entry), "record %u", dns->skipped_at[i]);
+        json_array_append_new(skipped, json_pack("{s:s, s:s}", "entry", entry, "why", SKIPPED_WHY));
+    }
+    json_object_set_new(body, "address", json_string(servers));
+    json_object_set_new(body, "partial", json_boolean(source->is_partial || dns->skipped_count));
+    json_object_set_new(body, "skipped_count", json_integer(dns->skipped_count));
+    json_object_set_new(body, "skipped_total", json_integer((json_int_t)dns->skipped_total));
+    json_object_set_new(body, "skipped", skipped);
     json_object_set_new(body, "may_be_partial", json_boolean(source->is_partial));
     json_object_set_new(body, "is_confirming", json_boolean(dns->doubtful || dns->was_denied));
 }

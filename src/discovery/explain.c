@@ -32,6 +32,29 @@ static json_t *age_body(uint64_t then_ms, uint64_t now_ms)
     return json_real(now_ms > then_ms ? (double)(now_ms - then_ms) / 1000.0 : 0.0);
 }
 
+static json_t *error_body(const struct source_account *account, uint64_t now_ms)
+{
+    if (account->failed_ms == 0)
+        return json_null();
+    json_t *age = age_body(account->failed_ms, now_ms);
+    json_t *error = json_pack("{s:s%, s:O}", "text", account->last_error,
+                              strnlen(account->last_error, SOURCE_ERROR_BYTES), "age", age);
+    if (!error) /* a peer's bytes in it are no text */
+        error = json_pack("{s:s, s:O}", "text", "(not printable)", "age", age);
+    json_decref(age);
+    return error;
+}
+
+json_t *explain_account(const struct source_account *account, uint64_t now_ms)
+{
+    return json_pack(
+        "{s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:o}", "age", age_body(account->answered_ms, now_ms),
+        "changed_age", age_body(account->changed_ms, now_ms), "reads", (json_int_t)account->reads,
+        "wake_ups", (json_int_t)account->wake_ups, "changes", (json_int_t)account->changes,
+        "errors", (json_int_t)account->errors, "stale", account->failed_ms > account->answered_ms,
+        "last_error", error_body(account, now_ms));
+}
+
 json_t *explain_source(const struct source *source, uint64_t now_ms)
 {
     static const char *const states[] = {
@@ -40,26 +63,15 @@ json_t *explain_source(const struct source *source, uint64_t now_ms)
         [SOURCE_ABSENT] = "absent",
         [SOURCE_AWAY] = "away",
     };
-    const struct source_account *account = &source->account;
     const struct discovered_list *last = source->last;
-    json_t *body = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:b}", "source",
-        explain_kind(source->kind), "name", source->name, "state", states[source->state], "targets",
-        last ? (int)last->count : 0, "usable", last ? (int)discovered_list_count_usable(last) : 0,
-        "age", age_body(account->answered_ms, now_ms), "changed_age",
-        age_body(account->changed_ms, now_ms), "reads", (json_int_t)account->reads, "wake_ups",
-        (json_int_t)account->wake_ups, "changes", (json_int_t)account->changes, "errors",
-        (json_int_t)account->errors, "saved", (int)source->is_saved, "stale",
-        account->failed_ms > account->answered_ms);
-    json_t *error = json_null();
-    if (account->failed_ms > 0)
-        error = json_pack("{s:s%, s:o}", "text", account->last_error,
-                          strnlen(account->last_error, SOURCE_ERROR_BYTES), "age",
-                          age_body(account->failed_ms, now_ms));
-    if (!error) /* a peer's bytes in it are no text */
-        error = json_pack("{s:s, s:o}", "text", "(not printable)", "age",
-                          age_body(account->failed_ms, now_ms));
-    json_object_set_new(body, "last_error", error);
+    json_t *body = json_pack("{s:s, s:s, s:s, s:i, s:i, s:b}", "source", explain_kind(source->kind),
+                             "name", source->name, "state", states[source->state], "targets",
+                             last ? (int)last->count : 0, "usable",
+                             last ? (int)discovered_list_count_usable(last) : 0, "saved",
+                             (int)source->is_saved);
+    json_t *account = explain_account(&source->account, now_ms);
+    json_object_update(body, account);
+    json_decref(account);
     if (source->describe)
         source->describe(source, body);
     return body;

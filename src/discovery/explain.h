@@ -13,6 +13,9 @@
 
 const char *explain_kind(enum source_kind kind); /* "consul", "dns", "dns-srv", "static" */
 
+/* What became of asking: "age", "changed_age", "reads", "wake_ups", "changes", "errors", "stale",
+ * "last_error". */
+json_t *explain_account(const struct source_account *account, uint64_t now_ms);
 /* One watch. */
 json_t *explain_source(const struct source *source, uint64_t now_ms);
 

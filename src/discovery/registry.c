@@ -219,6 +219,8 @@ json_t *registry_discovery(struct registry *registry)
     json_t *users = collect_users(registry);
     json_t *list = sources_describe(registry->sources, users);
     json_decref(users);
+    if (registry->announced)
+        json_array_append_new(list, announced_describe(registry->announced));
     return list;
 }
 

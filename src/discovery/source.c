@@ -164,18 +164,28 @@ void source_note_read(struct source *source)
     source->account.reads++;
 }
 
+void source_account_answer(struct source_account *account, uint64_t now_ms)
+{
+    account->wake_ups++;
+    account->answered_ms = now_ms;
+}
+
+void source_account_error(struct source_account *account, const char *why, uint64_t now_ms)
+{
+    account->errors++;
+    account->failed_ms = now_ms;
+    snprintf(account->last_error, SOURCE_ERROR_BYTES, "%s", why);
+}
+
 void source_note_answer(struct source *source, uint64_t now_ms)
 {
-    source->account.wake_ups++;
-    source->account.answered_ms = now_ms;
+    source_account_answer(&source->account, now_ms);
     source->account.heard_ns = uv_hrtime();
 }
 
 void source_note_error(struct source *source, const char *why, uint64_t now_ms)
 {
-    source->account.errors++;
-    source->account.failed_ms = now_ms;
-    snprintf(source->account.last_error, SOURCE_ERROR_BYTES, "%s", why);
+    source_account_error(&source->account, why, now_ms);
 }
 
 void source_tell(struct source *source, const char *type, const char *why)

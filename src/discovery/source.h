@@ -127,6 +127,9 @@ void source_publish(struct source *source, enum source_state state, struct disco
 void source_note_read(struct source *source);
 void source_note_answer(struct source *source, uint64_t now_ms);
 void source_note_error(struct source *source, const char *why, uint64_t now_ms);
+/* The same for who keeps an account, and is no source. */
+void source_account_answer(struct source_account *account, uint64_t now_ms);
+void source_account_error(struct source_account *account, const char *why, uint64_t now_ms);
 /* Tells the owner {"type", "source", "name", "why"}; `why` may be empty. */
 void source_tell(struct source *source, const char *type, const char *why);
 /* The last act: tells the owner, frees what source_init made and the source itself. */

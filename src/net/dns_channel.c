@@ -1,5 +1,8 @@
 #include "net/dns_channel.h"
 
+#include <arpa/inet.h>
+#include <arpa/nameser.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define TRY_TIMEOUT_MS 1000 /* of the first try at a server; c-ares doubles it for the next */
@@ -150,8 +153,29 @@ int dns_channel_open(struct dns_channel *channel, const struct dns_channel_setti
     int rc = make_ares(channel, settings, &channel->ares);
     if (rc)
         return rc;
+    channel->port = settings->port ? settings->port : NS_DEFAULTPORT;
     channel->is_open = true;
     return 0;
+}
+
+void dns_channel_servers(const struct dns_channel *channel, char *text, size_t size)
+{
+    struct ares_addr_port_node *servers = NULL;
+    size_t len = 0;
+    text[0] = '\0';
+    if (!channel->is_open || ares_get_servers_ports(channel->ares, &servers))
+        return;
+    for (const struct ares_addr_port_node *at = servers; at && len < size; at = at->next) {
+        char ip[INET6_ADDRSTRLEN];
+        bool is_v6 = at->family == AF_INET6;
+        int port = at->udp_port ? at->udp_port : channel->port;
+        if (!inet_ntop(at->family, &at->addr, ip, sizeof(ip)))
+            continue;
+        int part = snprintf(text + len, size - len, "%s%s%s%s:%d", len ? "," : "", is_v6 ? "[" : "",
+                            ip, is_v6 ? "]" : "", port);
+        len += part > 0 ? (size_t)part : 0;
+    }
+    ares_free_data(servers);
 }
 
 void dns_channel_start(struct dns_channel *channel)

@@ -25,6 +25,7 @@ struct dns_channel_settings {
 struct dns_channel {
     uv_loop_t *loop;
     ares_channel ares;
+    uint16_t port; /* of servers that were given without one */
     bool is_open, is_started;
     uv_timer_t timer;
     struct list sockets; /* of watched sockets */
@@ -42,6 +43,8 @@ void dns_channel_start(struct dns_channel *channel);
 int dns_channel_reopen(struct dns_channel *channel, const struct dns_channel_settings *settings);
 /* After queries have been given to `ares`. */
 void dns_channel_arm(struct dns_channel *channel);
+/* Its servers in their order, "ip:port,…"; cut to `size`. */
+void dns_channel_servers(const struct dns_channel *channel, char *text, size_t size);
 /* Queries under way end with ARES_EDESTRUCTION. Harmless where it was never opened. */
 void dns_channel_close(struct dns_channel *channel);
 

@@ -149,7 +149,14 @@ static int follow_alias(const struct message *message, size_t at, unsigned answe
     return 0;
 }
 
-static int add_service(const struct message *message, const struct record *record,
+static void note_skipped(struct dns_services *out, unsigned place)
+{
+    if (out->skipped_count < DNS_MESSAGE_SKIPPED_MAX)
+        out->skipped_at[out->skipped_count] = place;
+    out->skipped_count++;
+}
+
+static int add_service(const struct message *message, const struct record *record, unsigned place,
                        struct arena *arena, struct dns_services *out)
 {
     struct name target;
@@ -158,7 +165,7 @@ static int add_service(const struct message *message, const struct record *recor
         data != record->data + record->data_len)
         return UV_EPROTO;
     if (!target.is_host || out->count == DNS_MESSAGE_MAX_SERVICES) {
-        out->skipped_count++;
+        note_skipped(out, place);
         return 0;
     }
     struct str host = arena_copy(arena, str_make(target.text, target.len));
@@ -184,7 +191,7 @@ static int collect(const struct message *message, size_t *at, unsigned answers,
         if (record.type != TYPE_SRV || record.class != CLASS_IN ||
             !is_same_name(&record.owner, name))
             continue;
-        int rc = add_service(message, &record, arena, out);
+        int rc = add_service(message, &record, i + 1, arena, out);
         if (rc)
             return rc;
         note_ttl(out, has_ttl, record.ttl_s);

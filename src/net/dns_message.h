@@ -15,6 +15,8 @@
 
 #define DNS_MESSAGE_MAX_SERVICES 4096 /* more don't fit into 64 KiB, one by one */
 
+#define DNS_MESSAGE_SKIPPED_MAX 8
+
 struct dns_service {
     const char *host; /* without the final dot, in lower case; "" for the root */
     uint16_t port;
@@ -25,9 +27,10 @@ struct dns_service {
 struct dns_services {
     struct dns_service *items;
     unsigned count;
-    unsigned skipped_count; /* whose target is no name that a host may have */
-    uint32_t ttl_s;         /* the shortest of what counted; 0 when nothing did */
-    bool has_edns;          /* the server speaks EDNS, so it had more than 512 bytes */
+    unsigned skipped_count;                       /* whose target is no name that a host may have */
+    unsigned skipped_at[DNS_MESSAGE_SKIPPED_MAX]; /* the first of them, by place: from 1 */
+    uint32_t ttl_s; /* the shortest of what counted; 0 when nothing did */
+    bool has_edns;  /* the server speaks EDNS, so it had more than 512 bytes */
 };
 
 /* 0, with as many as there are (none: the name exists, but has no such record); UV_EPROTO for what

@@ -105,16 +105,26 @@ static int open_forwards(struct resolver *resolver, const char *forwards, struct
 }
 
 /* The longest that holds the name. */
-static struct dns_zone *zone_of(struct resolver *resolver, const char *name)
+static unsigned zone_at(const struct resolver *resolver, const char *name)
 {
-    struct dns_zone *best = &resolver->zones[0];
+    unsigned best = 0;
     for (unsigned i = 1; i < resolver->zone_count; i++) {
-        struct dns_zone *zone = &resolver->zones[i];
-        if (dns_zone_holds(zone, str_of(name)) &&
-            (!best->name || strlen(zone->name) > strlen(best->name)))
-            best = zone;
+        const char *longest = resolver->zones[best].name;
+        if (dns_zone_holds(&resolver->zones[i], str_of(name)) &&
+            (!longest || strlen(resolver->zones[i].name) > strlen(longest)))
+            best = i;
     }
     return best;
+}
+
+static struct dns_zone *zone_of(struct resolver *resolver, const char *name)
+{
+    return &resolver->zones[zone_at(resolver, name)];
+}
+
+void resolver_servers(const struct resolver *resolver, const char *name, char *text, size_t size)
+{
+    dns_channel_servers(&resolver->zones[zone_at(resolver, name)].usual, text, size);
 }
 
 /* Queries under way are told of a failure, and come again soon. */
@@ -404,6 +414,8 @@ static void give_services(struct resolver_query *query, const unsigned char *rep
             .count = found.count,
             .ttl_s = found.ttl_s,
             .may_be_partial = may_be_partial(query, &found, reply_len),
+            .skipped_count = found.skipped_count,
+            .skipped_at = found.skipped_at,
         };
         query->services_done(query->arg, 0, "", &services);
     }

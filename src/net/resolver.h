@@ -56,6 +56,8 @@ struct resolver_services {
     unsigned count;
     uint32_t ttl_s;
     bool may_be_partial; /* servers cut long answers without saying so: as long as one that was */
+    unsigned skipped_count; /* records whose target is no name of a host; and where they stand */
+    const unsigned *skipped_at;
 };
 /* As resolver_cb, for SRV records; always once. */
 typedef void (*resolver_services_cb)(void *arg, int status, const char *reason,
@@ -74,6 +76,9 @@ int resolver_look_up(struct resolver *resolver, const char *name, resolver_cb do
  * where TCP doesn't work. */
 int resolver_look_up_services(struct resolver *resolver, const char *name,
                               resolver_services_cb done, void *arg, struct resolver_query **slot);
+/* The servers that are asked for `name`, in their order: "ip:port,…". Cut to `size`; empty: none.
+ */
+void resolver_servers(const struct resolver *resolver, const char *name, char *text, size_t size);
 /* The callback won't run any more; *slot becomes NULL. Harmless where it is NULL. */
 void resolver_cancel(struct resolver_query **slot);
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from support.backends import response
+from support.dns import FakeDns, addr, srv
 from support.waiting import eventually
 
 
@@ -109,12 +110,58 @@ class TestWhatIsLeftOut:
 
 
 class TestDns:
+    @pytest.fixture
+    def dns(self):
+        server = FakeDns()
+        yield server
+        server.stop()
+
     def test_a_name_of_the_hosts_file_is_a_watch_too(self, weir):
         weir.serve("local", "http://localhost:1")
         eventually(lambda: (watch(weir, "localhost", "dns") or {}).get("state") == "known")
         row = watch(weir, "localhost", "dns")
         assert row["pools"] == ["localhost"] and row["targets"] >= 1
         assert row["reads"] >= 1 and row["wake_ups"] >= 1
+        assert row["address"], "the servers that would be asked"
+        assert not row["partial"] and row["skipped"] == [] and row["skipped_count"] == 0
+
+    def test_who_is_asked_and_what_is_left_out(self, new_weir, dns):
+        weir = new_weir(DNS_RESOLVER=dns.address)
+        name = "_web._tcp.test"
+        dns.set(name, addr(5001, name), srv(name, 5002, "no host.test"))
+        weir.admin.create("/upstreams", {"name": "srv", "discovery": {
+            "type": "dns-srv", "name": name}})
+        weir.serve("srv", "http://srv")
+        row = eventually(lambda: next((row for row in weir.admin.get("/discovery").json()["data"]
+                                       if row["source"] == "dns-srv" and row["targets"]), None))
+        assert row["address"] == dns.address
+        assert row["skipped_count"] == 1 and row["partial"]
+        assert row["skipped"] == [{"entry": "record 2", "why": "its target is no name of a host"}]
+
+
+class TestRoutesOfTags:
+    def test_the_list_of_services_is_a_watch_and_its_refusal_is_no_secret(self, new_weir,
+                                                                          fake_consul):
+        fake_consul.set("web", [5001])
+        weir = new_weir(CONSUL_ADDR=fake_consul.address, CONSUL_ROUTES="on")
+        row = eventually(lambda: watch(weir, "services", "consul-catalog"))
+        eventually(lambda: watch(weir, "services", "consul-catalog")["state"] == "known")
+        row = watch(weir, "services", "consul-catalog")
+        assert row["services"] == 1 and row["query"] == "/v1/catalog/services"
+        assert row["address"] == f"http://{fake_consul.address}" and row["wake_ups"] >= 1
+        assert weir.admin.get("/status").json()["weir"]["discovery"]["state"] == "ready"
+
+        fake_consul.misbehave = response(403, [], "ACL not found")
+        eventually(lambda: weir.admin.get("/status").json()["weir"]["discovery"]["state"] ==
+                   "degraded")
+        row = watch(weir, "services", "consul-catalog")
+        assert row["stale"] and row["last_error"]["text"] and row["errors"] >= 1
+        status = weir.admin.get("/status").json()["weir"]["discovery"]["consul"]
+        assert status["refused"] == 1 and status["reachable"]
+
+        fake_consul.misbehave = None
+        eventually(lambda: weir.admin.get("/status").json()["weir"]["discovery"]["state"] ==
+                   "ready", within=60)
 
 
 class TestExplain:
