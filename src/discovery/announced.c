@@ -293,6 +293,14 @@ fail:
     free(announcer);
 }
 
+/* Consul may be away: who claimed routes before the start is followed until its list is there. */
+static void follow_saved(void *arg, struct str name)
+{
+    struct announced *announced = arg;
+    if (!map_get(&announced->announcers, name))
+        follow(announced, name);
+}
+
 static void on_services(void *owner, const json_t *services)
 {
     struct announced *announced = owner;
@@ -344,6 +352,7 @@ int announced_create(uv_loop_t *loop, struct sources *sources, announced_news_cb
     }
     uv_timer_init(loop, &announced->timer);
     announced->timer.data = announced;
+    sources_each_saved_announcer(sources, follow_saved, announced);
     *ret = announced;
     return 0;
 }

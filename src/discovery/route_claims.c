@@ -8,6 +8,9 @@
 #define FABIO "urlprefix-"
 #define SHARE_WHOLE 10000
 #define SHOWN_BYTES 80
+#define LINE_BYTES 1024
+#define CLAIM_SPACES 6 /* a claim has seven fields */
+#define LINES_MAX 128  /* of one instance, with those that complain */
 
 struct writer {
     char *text;
@@ -220,7 +223,7 @@ static bool read_place(struct route_claim *claim, struct str place)
 
 static void write_claim(struct writer *writer, const struct route_claim *claim, uint32_t share)
 {
-    char line[1024], tail[32] = "";
+    char line[LINE_BYTES], tail[32] = "";
     if (share > 0)
         snprintf(tail, sizeof(tail), "\t%u", share);
     int len = snprintf(line, sizeof(line), "%.*s %.*s %.*s %.*s %.*s %lld %d%d%s",
@@ -348,6 +351,31 @@ struct str route_claims_read(const json_t *service, char text[ROUTE_CLAIMS_BYTES
             read_claim(&writer, &defaults, text_of(value), false);
     }
     return str_make(text, writer.len);
+}
+
+static bool is_sound_line(struct str line)
+{
+    unsigned spaces = 0;
+    uint32_t share;
+    if (line.len == 0 || line.len >= LINE_BYTES)
+        return false;
+    if (line.ptr[0] == '!')
+        return is_printable(line);
+    struct str key = route_claims_key(line, &share);
+    for (size_t i = 0; i < key.len; i++)
+        spaces += key.ptr[i] == ' ';
+    return spaces == CLAIM_SPACES && is_printable(key) && share <= SHARE_WHOLE;
+}
+
+bool route_claims_are_sound(struct str lines)
+{
+    unsigned count = 0;
+    if (lines.len > ROUTE_CLAIMS_BYTES)
+        return false;
+    while (lines.ptr && lines.len > 0)
+        if (!is_sound_line(str_cut(&lines, '\n')) || ++count > LINES_MAX)
+            return false;
+    return true;
 }
 
 struct str route_claims_key(struct str line, uint32_t *ret_share)

@@ -37,6 +37,8 @@ bool route_claims_is_mark(struct str tag);
  * followed by a tab and a share of traffic in hundredths of a percent. Returns what was written. */
 struct str route_claims_read(const json_t *service, char text[ROUTE_CLAIMS_BYTES]);
 
+/* Whether these are lines that route_claims_read may have written: they come from a file. */
+bool route_claims_are_sound(struct str lines);
 /* A line's claim, without the share; and the share, 0 where there is none. */
 struct str route_claims_key(struct str line, uint32_t *ret_share);
 /* Reads a line that route_claims_read wrote. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "discovery/route_claims.h"
 #include "model/row.h"
 
 #define WRITE_DELAY_MS 1000 /* many changes at once are one */
@@ -56,6 +57,12 @@ static uint32_t number_of(const json_t *object, const char *key, json_int_t max)
     return value >= 0 && value <= max ? (uint32_t)value : 0;
 }
 
+static struct str routes_of(const json_t *target)
+{
+    struct str routes = row_text(target, "routes");
+    return route_claims_are_sound(routes) ? routes : STR_EMPTY;
+}
+
 static int read_targets(const json_t *targets, struct discovered_list *list)
 {
     size_t i;
@@ -71,6 +78,8 @@ static int read_targets(const json_t *targets, struct discovered_list *list)
             .weight = number_of(target, "weight", UINT16_MAX),
             .weight_warning = number_of(target, "weight_warning", UINT16_MAX),
             .status = (enum discovered_status)number_of(target, "status", DISCOVERED_MAINTENANCE),
+            .zone = row_text(target, "zone"),
+            .routes = routes_of(target),
             .why = row_text(target, "why"),
         };
         if (item.host.len > 0 && discovered_list_add(list, &item))
@@ -78,6 +87,35 @@ static int read_targets(const json_t *targets, struct discovered_list *list)
     }
     discovered_list_seal(list);
     return 0;
+}
+
+static bool is_too_old(const json_t *entry)
+{
+    return time(NULL) - json_integer_value(json_object_get(entry, "at")) > MAX_AGE_S;
+}
+
+static bool is_claiming(const json_t *entry)
+{
+    size_t i;
+    const json_t *target;
+    json_array_foreach(json_object_get(entry, "targets"), i, target)
+    {
+        if (routes_of(target).len > 0)
+            return true;
+    }
+    return false;
+}
+
+void saved_each_claiming(const struct saved *saved, void (*on_key)(void *arg, struct str key),
+                         void *arg)
+{
+    const char *key;
+    const json_t *entry;
+    json_object_foreach(saved->sources, key, entry)
+    {
+        if (!is_too_old(entry) && is_claiming(entry))
+            on_key(arg, str_of(key));
+    }
 }
 
 static const json_t *find_entry(const struct saved *saved, struct str key)
@@ -92,8 +130,7 @@ struct discovered_list *saved_find(const struct saved *saved, struct str key)
 {
     const json_t *entry = find_entry(saved, key);
     struct discovered_list *list;
-    if (!entry || time(NULL) - json_integer_value(json_object_get(entry, "at")) > MAX_AGE_S ||
-        discovered_list_create(&list))
+    if (!entry || is_too_old(entry) || discovered_list_create(&list))
         return NULL;
     if (read_targets(json_object_get(entry, "targets"), list) || list->count == 0) {
         discovered_list_destroy(list);
@@ -112,12 +149,17 @@ static json_t *string_or_empty(struct str s)
 
 static json_t *target_to_json(const struct discovered *item)
 {
-    return json_pack("{s:o, s:i, s:o, s:o, s:o, s:i, s:i, s:i, s:o}", "host",
-                     string_or_empty(item->host), "port", item->port, "instance",
-                     string_or_empty(item->instance), "node", string_or_empty(item->node),
-                     "datacenter", string_or_empty(item->datacenter), "weight", (int)item->weight,
-                     "weight_warning", (int)item->weight_warning, "status", (int)item->status,
-                     "why", string_or_empty(item->why));
+    json_t *target = json_pack("{s:o, s:i, s:o, s:o, s:o, s:i, s:i, s:i, s:o}", "host",
+                               string_or_empty(item->host), "port", item->port, "instance",
+                               string_or_empty(item->instance), "node", string_or_empty(item->node),
+                               "datacenter", string_or_empty(item->datacenter), "weight",
+                               (int)item->weight, "weight_warning", (int)item->weight_warning,
+                               "status", (int)item->status, "why", string_or_empty(item->why));
+    if (target && item->zone.len > 0)
+        json_object_set_new(target, "zone", string_or_empty(item->zone));
+    if (target && item->routes.len > 0)
+        json_object_set_new(target, "routes", string_or_empty(item->routes));
+    return target;
 }
 
 /* When Consul spoke of it last, by the wall clock. */

@@ -31,6 +31,9 @@ void saved_close(struct saved *saved, void (*closed)(void *arg), void *arg);
 /* The targets that a source had, unless they are older than a week; the caller owns the list. NULL:
  * none. */
 struct discovered_list *saved_find(const struct saved *saved, struct str key);
+/* Each source that had targets which claim routes, by its key, unless it is older than that. */
+void saved_each_claiming(const struct saved *saved, void (*on_key)(void *arg, struct str key),
+                         void *arg);
 /* An entry for saved_collect_cb: what the source knows now, or what was read of it. Owned; NULL
  * without memory. */
 json_t *saved_entry(const struct saved *saved, const struct source *source);

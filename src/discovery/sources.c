@@ -502,6 +502,30 @@ int sources_follow_catalog(struct sources *sources, consul_catalog_cb on_service
     return consul_catalog_open(sources->consul, on_services, owner, ret);
 }
 
+struct saved_visit {
+    void (*on_service)(void *arg, struct str name);
+    void *arg;
+};
+
+/* Such as announced.h follows: all instances of the own datacenter, which is a key of one name. */
+static void on_saved_key(void *arg, struct str key)
+{
+    const struct saved_visit *visit = arg;
+    struct str rest = key;
+    struct str kind = str_cut(&rest, '\n');
+    struct str name = str_cut(&rest, '\n');
+    if (str_equal(kind, STR("consul")) && name.len > 0 && rest.ptr && rest.len == 0)
+        visit->on_service(visit->arg, name);
+}
+
+void sources_each_saved_announcer(const struct sources *sources,
+                                  void (*on_service)(void *arg, struct str name), void *arg)
+{
+    struct saved_visit visit = {on_service, arg};
+    if (sources->saved)
+        saved_each_claiming(sources->saved, on_saved_key, &visit);
+}
+
 bool sources_has_consul(const struct sources *sources)
 {
     return sources->consul != NULL;

@@ -55,6 +55,10 @@ struct place sources_place(const struct sources *sources);
 int sources_follow_catalog(struct sources *sources, consul_catalog_cb on_services, void *owner,
                            struct consul_catalog **ret);
 
+/* Services whose instances claimed routes when they were last known; `name` is borrowed during the
+ * call. */
+void sources_each_saved_announcer(const struct sources *sources,
+                                  void (*on_service)(void *arg, struct str name), void *arg);
 bool sources_has_consul(const struct sources *sources);
 /* {"state": "ready" or "degraded", "saved_in_use", "consul": {…}, "dns": {"names"}}; owned, NULL
  * without memory. */

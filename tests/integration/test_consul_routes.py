@@ -236,6 +236,35 @@ def test_routes_come_back_with_their_ids_after_a_restart(weir, consul, new_backe
         {name: row["id"] for name, row in after.items()}
 
 
+def test_routes_are_there_after_a_start_without_consul(weir, consul, new_backend):
+    register(consul, "users", new_backend("a"), "weir.route=/users")
+    register(consul, "shop", new_backend("b"), "weir.route=shop.example/buy strip=true methods=GET")
+    register(consul, "shop", new_backend("c"), "urlprefix-/cart")
+    wait_for(weir, "/users", "a")
+    wait_for(weir, "/buy", "b", host="shop.example")
+    wait_for(weir, "/cart", "c")
+    before = rows(weir, "routes")
+    weir.stop()
+    consul.stop()
+    weir.start()
+    wait_for(weir, "/users", "a")
+    wait_for(weir, "/buy", "b", host="shop.example")
+    wait_for(weir, "/cart", "c")
+    assert who(weir, "/buy", host="shop.example", method="PUT") == 404
+    after = rows(weir, "routes")
+    assert {name: row["id"] for name, row in before.items()} == \
+        {name: row["id"] for name, row in after.items()}
+    status = weir.admin.get("/status").json()["weir"]["discovery"]
+    assert status["state"] == "degraded" and status["saved_in_use"] == 2
+
+    consul.start()
+    consul.deregister("b")
+    register(consul, "users", new_backend("d"), "weir.route=/people")
+    wait_for(weir, "/people", "d")
+    eventually(lambda: who(weir, "/buy", host="shop.example") == 404, within=60)
+    eventually(lambda: weir.admin.get("/status").json()["weir"]["discovery"]["state"] == "ready")
+
+
 def test_many_services_cost_one_watch_for_those_without_tags(weir, consul, new_backend):
     for i in range(30):
         consul.register_in_catalog(f"s{i}", 1000 + i, id="x", node=f"n{i}")
