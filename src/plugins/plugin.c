@@ -79,6 +79,20 @@ void plugin_drop_lines(struct str *lines, struct str name)
     *lines = str_make(start, (size_t)(to - start));
 }
 
+void plugin_rename_lines(struct arena *arena, struct str *lines, struct str name,
+                         struct str new_name)
+{
+    struct str rest = *lines;
+    struct str renamed = STR_EMPTY;
+    while (rest.len > 0) {
+        struct str line = next_line(&rest);
+        size_t colon = (size_t)((const char *)memchr(line.ptr, ':', line.len) - line.ptr);
+        struct str own = is_line_of(line, name) ? new_name : str_make(line.ptr, colon);
+        plugin_add_line(arena, &renamed, own, str_make(line.ptr + colon + 2, line.len - colon - 4));
+    }
+    *lines = renamed;
+}
+
 /* ---- fields ---- */
 
 struct str plugin_find_field(const struct http_head *head, struct str name)
@@ -167,8 +181,7 @@ static int hex_digit(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/* '+' is a space; a '%' that is no escape stays. NULL: no memory. */
-static struct str unescape(struct arena *arena, struct str text)
+struct str plugin_unescape(struct arena *arena, struct str text)
 {
     char *out = arena_alloc(arena, text.len + 1);
     size_t len = 0;
@@ -183,7 +196,7 @@ static struct str unescape(struct arena *arena, struct str text)
         }
         out[len++] = c;
     }
-    return str_make(out, len);
+    return str_make(out, out ? len : 0);
 }
 
 static bool needs_unescaping(struct str text)
@@ -193,7 +206,7 @@ static bool needs_unescaping(struct str text)
 
 static bool is_argument(struct arena *arena, struct str key, struct str name)
 {
-    return str_equal(needs_unescaping(key) ? unescape(arena, key) : key, name);
+    return str_equal(needs_unescaping(key) ? plugin_unescape(arena, key) : key, name);
 }
 
 struct str plugin_find_argument(const struct plugin_request *request, struct str name,
@@ -206,7 +219,7 @@ struct str plugin_find_argument(const struct plugin_request *request, struct str
         struct str value = str_cut(&query, '&');
         struct str key = str_cut(&value, '=');
         if (is_argument(request->arena, key, name) && count++ == 0)
-            found = unescape(request->arena, value);
+            found = plugin_unescape(request->arena, value);
     }
     if (ret_count)
         *ret_count = count;

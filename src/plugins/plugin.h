@@ -40,12 +40,18 @@ struct plugin_request {
     const char *request_id; /* FORWARD_REQUEST_ID_BYTES, not terminated */
     struct random_state *random;
     struct arena *arena;
+    /* What a group of the route's path took, by its name or number; its ptr is NULL where it took
+     * nothing. May be NULL. */
+    struct str (*find_capture)(const void *owner, struct str name);
+    const void *owner;
 };
 
 /* Begins zeroed; goes from one plugin of the chain to the next. */
 struct plugin_effect {
     struct str request_lines;  /* for the upstream: whole lines, each with its CRLF */
     struct str response_lines; /* for the client, of whatever is answered */
+    struct str host;           /* in place of the Host that the service would get; empty: none */
+    struct str path; /* in place of the path that it would; begins with '/'; empty: none */
     /* Who asks, once a plugin has found out; without a credential it is the anonymous one. */
     const struct consumer *consumer;
     const struct credential *credential;
@@ -91,6 +97,9 @@ bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, st
 struct str plugin_find_line(struct str lines, struct str name);
 /* Takes all of that name out. */
 void plugin_drop_lines(struct str *lines, struct str name);
+/* Gives them another name. Where memory is short they are gone. */
+void plugin_rename_lines(struct arena *arena, struct str *lines, struct str name,
+                         struct str new_name);
 
 /* ---- fields of a head and the lines beside it ---- */
 
@@ -118,6 +127,9 @@ bool plugin_is_options(const struct http_head *head);
  * is none or no memory. *ret_count (may be NULL): how many there are. */
 struct str plugin_find_argument(const struct plugin_request *request, struct str name,
                                 unsigned *ret_count);
+/* What a part of a query means: '+' is a space, and a '%' that is no escape stays. On the arena;
+ * its ptr is NULL when there is no memory. */
+struct str plugin_unescape(struct arena *arena, struct str text);
 /* Without arguments of that name. */
 void plugin_drop_argument(const struct plugin_request *request, struct str name);
 /* Takes the place of the whole query; an empty one goes with its '?'. */

@@ -9,6 +9,8 @@ const struct plugin *const plugins_registry[] = {
     &request_size_limiting_step, /* 951 */
     &acl_step,                   /* 950 */
     &rate_limiting_step,         /* 910 */
+    &request_transformer_step,   /* 801 */
+    &response_transformer_step,  /* 800 */
     &request_termination_step,   /* 2 */
     NULL,
 };

@@ -23,5 +23,7 @@ extern const struct plugin key_auth_step;
 extern const struct plugin rate_limiting_step;
 extern const struct plugin request_size_limiting_step;
 extern const struct plugin request_termination_step;
+extern const struct plugin request_transformer_step;
+extern const struct plugin response_transformer_step;
 
 #endif

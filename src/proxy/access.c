@@ -4,7 +4,22 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/request.h"
+#include "proxy/router_regex.h"
 #include "proxy/worker_core.h"
+
+static struct str find_capture(const void *owner, struct str name)
+{
+    const struct exchange *x = owner;
+    struct str found = STR_EMPTY;
+    uint64_t number;
+    if (!x->match.regex)
+        return found;
+    if (str_to_u64(name, &number))
+        router_regex_capture_number(x->match.regex, x->path, number, &found);
+    else
+        router_regex_capture(x->match.regex, x->path, name, &found);
+    return found;
+}
 
 static struct plugin_run *begin_run(struct exchange *x, const struct plugin_chain *chain)
 {
@@ -20,6 +35,8 @@ static struct plugin_run *begin_run(struct exchange *x, const struct plugin_chai
         .request_id = x->request_id,
         .random = &x->worker->random,
         .arena = &x->arena,
+        .find_capture = find_capture,
+        .owner = x,
     };
     return plugin_run_create(chain, &request);
 }
@@ -37,6 +54,8 @@ bool access_exchange(struct exchange *x)
     plugin_run_access(x->plugins);
     const struct plugin_effect *effect = &x->plugins->effect;
     x->request_lines = effect->request_lines;
+    x->upstream_host = effect->host;
+    x->upstream_path = effect->path;
     if (effect->has_max_body && effect->status == 0) {
         x->has_max_body = true;
         x->max_body_bytes = effect->max_body_bytes;

@@ -112,6 +112,8 @@ struct exchange {
     /* Whole lines that plugins add; empty: none. */
     struct str request_lines;
     struct str response_lines;
+    struct str upstream_host; /* what they put in place of the Host and path that the upstream */
+    struct str upstream_path; /* would get; empty: nothing */
 
     /* The tries. */
     struct upstream_pool *pool; /* of the target chosen for this try */

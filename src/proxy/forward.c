@@ -80,6 +80,8 @@ static void put_request_line(struct writer *out, const struct forward_request *r
         size_t len =
             path_for_upstream(request->match->route, request->path, request->match->matched_len,
                               request->match->has_path, out->at, room, ret_prefix);
+        if (request->own_path.len > 0)
+            len = uri_escape_path(request->own_path, out->at, room);
         if (len > room)
             out->has_overflowed = true;
         else
@@ -113,7 +115,9 @@ static void put_host(struct writer *out, const struct forward_request *request)
     const struct route *route = request->match->route;
     const struct service *service = route->service;
     WRITER_LITERAL(out, "Host: ");
-    if (route->preserve_host && request->authority.len > 0) {
+    if (request->own_host.len > 0) {
+        writer_str(out, request->own_host);
+    } else if (route->preserve_host && request->authority.len > 0) {
         writer_str(out, request->authority);
     } else if (service->host_header.len > 0) {
         writer_str(out, service->host_header);

@@ -34,9 +34,11 @@ struct forward_request {
     uint16_t listener_port;
     bool is_tls; /* the client's connection */
     const char *request_id;
-    bool wants_upgrade; /* Upgrade goes on to the upstream */
-    uint64_t span;      /* of the trace that is begun with this request; 0: none is */
-    struct str lines;   /* more whole lines, or empty */
+    bool wants_upgrade;  /* Upgrade goes on to the upstream */
+    uint64_t span;       /* of the trace that is begun with this request; 0: none is */
+    struct str lines;    /* more whole lines, or empty */
+    struct str own_host; /* in place of the Host that follows from the rest, or empty */
+    struct str own_path; /* the same for the path */
 };
 
 /* Writes the head of the request for the upstream, with its empty line. Returns its length; 0 when

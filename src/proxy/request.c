@@ -216,6 +216,8 @@ static size_t write_head(struct exchange *x, const struct target_state *target)
         .wants_upgrade = x->wants_upgrade,
         .span = new_span(x),
         .lines = x->request_lines,
+        .own_host = x->upstream_host,
+        .own_path = x->upstream_path,
     };
     return forward_write_request(&request, x->worker->scratch, x->worker->scratch_bytes);
 }

@@ -123,29 +123,42 @@ bool router_regex_match(const struct router_regex *regex, struct str subject, si
     return true;
 }
 
-bool router_regex_capture(const struct router_regex *regex, struct str subject, struct str name,
-                          struct str *ret)
+static bool capture(const struct router_regex *regex, struct str subject, uint32_t group,
+                    struct str *ret)
 {
     struct bench *bench = get_bench();
-    char text[MAX_GROUP_NAME_BYTES];
-    if (!bench || name.len >= sizeof(text) || !subject.len)
-        return false;
-    memcpy(text, name.ptr, name.len);
-    text[name.len] = '\0';
-    int group = pcre2_substring_number_from_name(code_of(regex), (PCRE2_SPTR)text);
-    if (group <= 0)
-        return false;
-    pcre2_match_data *data = pcre2_match_data_create_from_pattern(code_of(regex), NULL);
+    pcre2_match_data *data =
+        bench ? pcre2_match_data_create_from_pattern(code_of(regex), NULL) : NULL;
     if (!data)
         return false;
     int rc = pcre2_match(code_of(regex), (PCRE2_SPTR)subject.ptr, subject.len, 0, 0, data,
                          bench->context);
-    size_t *pair = pcre2_get_ovector_pointer(data) + 2 * group;
-    bool has_taken = rc > group && pair[0] != PCRE2_UNSET && pair[1] > pair[0];
+    const size_t *pair = pcre2_get_ovector_pointer(data) + 2 * (size_t)group;
+    bool has_taken = rc > (int)group && pair[0] != PCRE2_UNSET && pair[1] > pair[0];
     if (has_taken)
         *ret = str_make(subject.ptr + pair[0], pair[1] - pair[0]);
     pcre2_match_data_free(data);
     return has_taken;
+}
+
+bool router_regex_capture(const struct router_regex *regex, struct str subject, struct str name,
+                          struct str *ret)
+{
+    char text[MAX_GROUP_NAME_BYTES];
+    if (name.len >= sizeof(text) || !subject.len)
+        return false;
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = '\0';
+    int group = pcre2_substring_number_from_name(code_of(regex), (PCRE2_SPTR)text);
+    return group > 0 && capture(regex, subject, (uint32_t)group, ret);
+}
+
+bool router_regex_capture_number(const struct router_regex *regex, struct str subject,
+                                 uint64_t number, struct str *ret)
+{
+    uint32_t count = 0;
+    pcre2_pattern_info(code_of(regex), PCRE2_INFO_CAPTURECOUNT, &count);
+    return subject.len > 0 && number <= count && capture(regex, subject, (uint32_t)number, ret);
 }
 
 /* Whether the alternatives of the pattern are all inside of groups. False also for what this quick

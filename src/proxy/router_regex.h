@@ -25,6 +25,9 @@ bool router_regex_match(const struct router_regex *regex, struct str subject, si
  * is no such group. Allocates. */
 bool router_regex_capture(const struct router_regex *regex, struct str subject, struct str name,
                           struct str *ret);
+/* The same for the group of that number; 0: all that matched. */
+bool router_regex_capture_number(const struct router_regex *regex, struct str subject,
+                                 uint64_t number, struct str *ret);
 
 /* Writes the literal text that every match of an anchored pattern starts with, perhaps none, to
  * `out`, which has room for pattern.len. Returns its length. */
