@@ -2,8 +2,10 @@
 
 #include "net/tls_names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "net/tls_identity.h"
 #include "net/tls_self_signed.h"
@@ -102,6 +104,37 @@ TEST(names_that_are_too_long_are_nobodys)
     tls_names_destroy(names);
 }
 
+/* CPU time of so many lookups among `count` names. */
+static uint64_t cost_ns(struct tls_identity *identity, unsigned count)
+{
+    struct timespec from, to;
+    char name[40];
+    assert_int_equal(tls_names_create(&names), 0);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof(name), "name%u.example", i);
+        assert_int_equal(tls_names_add(names, str_of(name), identity), 0);
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(name, sizeof(name), "name%u.example", i * 7919 % count);
+        assert_ptr_equal(find(name), identity);
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    tls_names_destroy(names);
+    return (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec -
+           (uint64_t)from.tv_nsec;
+}
+
+/* A walk over the names would cost some hundred times as much. */
+TEST(a_name_among_ten_thousand_is_found_as_quickly_as_one_among_ten)
+{
+    struct tls_identity *identity = make();
+    uint64_t few = cost_ns(identity, 10), many = cost_ns(identity, 10000);
+    assert_true(many < 10 * few);
+    tls_identity_unref(identity);
+}
+
 RUN(T(an_exact_name_goes_before_a_wildcard_and_left_before_right),
     T(a_wildcard_stands_for_one_label), T(a_lone_star_is_for_all_that_nothing_else_fits),
-    T(the_last_identity_of_a_name_counts_and_none_leaks), T(names_that_are_too_long_are_nobodys))
+    T(the_last_identity_of_a_name_counts_and_none_leaks), T(names_that_are_too_long_are_nobodys),
+    T(a_name_among_ten_thousand_is_found_as_quickly_as_one_among_ten))
