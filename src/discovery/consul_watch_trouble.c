@@ -23,6 +23,7 @@ void consul_watch_agent_lost(struct consul_watch *watch, CURLcode result, const 
 {
     consul_watch_turn_to(watch, WATCH_PARKED);
     source_note_error(&watch->source, reason, consul_watch_now(watch));
+    source_note_silence(&watch->source, consul_watch_now(watch));
     consul_watch_note_trouble(watch);
     if (!watch->source.is_closing)
         consul_lost(watch->consul, &watch->asker, result, reason);
@@ -101,8 +102,10 @@ void consul_watch_answer_failed(struct consul_watch *watch, int status, const ch
         source_tell(&watch->source, "watch.failing", reason);
     if (is_worth_a_line)
         consul_watch_set_failing(watch, status);
-    if (status >= 500 && !is_our_mistake(status, buf_str(&watch->error_body)))
+    if (status >= 500 && !is_our_mistake(status, buf_str(&watch->error_body))) {
         consul_disappointed(watch->consul, &watch->asker);
+        source_note_silence(&watch->source, consul_watch_now(watch));
+    }
     if (status == 429)
         consul_throttled(watch->consul);
 

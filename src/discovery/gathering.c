@@ -269,6 +269,61 @@ static void add_dns_service(struct gatherer *g, struct str name)
         add_source(g, dns);
 }
 
+/* NULL: it is not among them, or `list` is NULL. */
+static const struct discovered *find_address(const struct discovered_list *list,
+                                             const struct sockaddr_storage *address)
+{
+    for (uint32_t i = 0; list && i < list->count; i++) {
+        struct sockaddr_storage its = list->items[i].address;
+        if (its.ss_family == AF_UNSPEC)
+            continue;
+        ip_set_port(&its, list->items[i].port);
+        if (ip_compare(&its, address) == 0)
+            return &list->items[i];
+    }
+    return NULL;
+}
+
+/* Those from `first` on are targets that Consul told of before: by their addresses they are known
+ * again, and keep their state. */
+static void recognise(struct gatherer *g, size_t first, const struct discovered_list *list)
+{
+    for (size_t i = first; i < g->out->count; i++) {
+        struct candidate *candidate = &g->out->candidates[i];
+        const struct discovered *item = find_address(list, &candidate->address);
+        /* All of Consul's SRV records have one priority, which is not about what is near. */
+        candidate->priority = distance_of(g, item ? item : &(struct discovered){0});
+        if (!item)
+            continue;
+        candidate->kind = SOURCE_CONSUL;
+        candidate->status = item->status == DISCOVERED_WARNING ? item->status : DISCOVERED_PASSING;
+        candidate->out = out_of(candidate->status, g->worst);
+        candidate->host = item->host;
+        candidate->instance = item->instance;
+        candidate->node = item->node;
+        candidate->datacenter = item->datacenter;
+    }
+}
+
+/* Consul's HTTP API has been silent for long: what its DNS port, or one that forwards to it, says
+ * now is newer than what is known. False: it says nothing, or not all of it yet. */
+static bool add_dns_instead(struct gatherer *g, const struct source *consul, struct str name)
+{
+    const struct source *srv = need(g->uses, sources_use_dns_srv(g->uses->sources, name));
+    if (!srv || srv->state != SOURCE_KNOWN || srv->last->count == 0)
+        return false;
+    struct gathering before = *g->out;
+    add_known(g, srv);
+    if (g->out->count < before.count + srv->last->count) {
+        before.candidates = g->out->candidates;
+        before.capacity = g->out->capacity;
+        *g->out = before;
+        return false;
+    }
+    recognise(g, before.count, consul->last);
+    return true;
+}
+
 /* A name that says itself that it is Consul's. Its DNS port, or a resolver that forwards to it, may
  * know it where the HTTP port doesn't answer and has never done so. */
 static void add_consul_name(struct gatherer *g, const struct consul_service *service,
@@ -277,6 +332,8 @@ static void add_consul_name(struct gatherer *g, const struct consul_service *ser
     const struct source *consul = sources_has_consul(g->uses->sources)
                                       ? need(g->uses, sources_use_consul(g->uses->sources, service))
                                       : NULL;
+    if (consul && consul->is_silent && add_dns_instead(g, consul, name))
+        return;
     if (consul && consul->state != SOURCE_AWAY) {
         g->out->is_consul = true;
         add_source(g, consul);

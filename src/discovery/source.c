@@ -144,9 +144,14 @@ int source_init(struct source *source, enum source_kind kind, struct str name,
 
 void source_publish(struct source *source, enum source_state state, struct discovered_list *list)
 {
-    if (source->is_closing ||
-        (state == source->state && (!list || discovered_list_equal(list, source->last)))) {
+    bool is_same = state == source->state && (!list || discovered_list_equal(list, source->last));
+    bool is_heard = source->is_silent && source->silent_since_ms == 0;
+    if (is_heard)
+        source->is_silent = false;
+    if (source->is_closing || is_same) {
         discovered_list_destroy(list);
+        if (is_heard && !source->is_closing)
+            source->owner->on_news(source->owner, source);
         return;
     }
     discovered_list_destroy(source->last);
@@ -181,6 +186,13 @@ void source_note_answer(struct source *source, uint64_t now_ms)
 {
     source_account_answer(&source->account, now_ms);
     source->account.heard_ns = uv_hrtime();
+    source->silent_since_ms = 0;
+}
+
+void source_note_silence(struct source *source, uint64_t now_ms)
+{
+    if (source->silent_since_ms == 0)
+        source->silent_since_ms = now_ms;
 }
 
 void source_note_error(struct source *source, const char *why, uint64_t now_ms)

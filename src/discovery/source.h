@@ -78,7 +78,7 @@ struct source;
 
 /* Who listens to sources. */
 struct source_owner {
-    /* State or list have changed. May open and close sources, this one too. */
+    /* State or list have changed, or is_silent. May open and close sources, this one too. */
     void (*on_news)(struct source_owner *owner, struct source *source);
     /* After source_close: the source is about to be freed. */
     void (*on_closed)(struct source_owner *owner);
@@ -105,7 +105,9 @@ struct source {
     bool had_targets; /* has at some time announced a target */
     bool is_saved;    /* `last` is from before the start: nobody has answered since */
     bool is_partial;  /* what answers may not name all there are: `last` is several, merged */
+    bool is_silent;   /* could not be asked for half a minute; the owner has been told */
     bool is_closing;
+    uint64_t silent_since_ms;     /* when it could first not be asked; 0: it has answered since */
     struct discovered_list *last; /* owned; NULL unless KNOWN */
     char *name;                   /* owned; what it looks for, for logs */
     struct source_owner *owner;
@@ -130,6 +132,8 @@ void source_note_error(struct source *source, const char *why, uint64_t now_ms);
 /* The same for who keeps an account, and is no source. */
 void source_account_answer(struct source_account *account, uint64_t now_ms);
 void source_account_error(struct source_account *account, const char *why, uint64_t now_ms);
+/* It can't be asked: from when on is kept. */
+void source_note_silence(struct source *source, uint64_t now_ms);
 /* Tells the owner {"type", "source", "name", "why"}; `why` may be empty. */
 void source_tell(struct source *source, const char *type, const char *why);
 /* The last act: tells the owner, frees what source_init made and the source itself. */

@@ -16,6 +16,9 @@
 
 #define KEY_MAX_BYTES 16384
 #define TAGS_MAX 64
+#define SILENT_MS 30000 /* Consul's HTTP API is away: DNS may know more by now */
+#define SILENCE_LOOK_MS 1000
+#define SILENCE_BATCH 256 /* that turn at once: others have their turn a second later */
 
 #define PROPAGATION_BOUNDS 10
 
@@ -31,6 +34,8 @@ struct sources {
     char *node, *zone;     /* owned; NULL: unknown */
     struct resolver *resolver;
     struct saved *saved; /* NULL: nothing is saved */
+    uv_timer_t silence;  /* looks for sources that have been silent for long */
+    bool is_silent;      /* one was, when last one turned */
     struct map by_key;
     uint32_t open_count; /* sources that are not closed to the end */
     uint32_t dns_count;
@@ -61,11 +66,17 @@ static void on_part_closed(void *arg)
     closed(closed_arg);
 }
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
+}
+
 static void close_parts(struct sources *sources)
 {
     struct consul *consul = sources->consul;
     struct saved *saved = sources->saved;
-    sources->parts_open = 1u + (consul != NULL) + (saved != NULL);
+    sources->parts_open = 2u + (consul != NULL) + (saved != NULL);
+    uv_close((uv_handle_t *)&sources->silence, on_timer_closed);
     resolver_close(sources->resolver, on_part_closed, sources);
     if (consul)
         consul_close(consul, on_part_closed, sources);
@@ -85,6 +96,42 @@ static void close_source(struct sources *sources, struct source *source)
     if (source->kind == SOURCE_DNS || source->kind == SOURCE_DNS_SRV)
         sources->dns_count--;
     source_close(source);
+}
+
+/* --- silence --- */
+
+static bool is_long_silent(const struct source *source, uint64_t now_ms)
+{
+    return source->silent_since_ms > 0 && now_ms - source->silent_since_ms >= SILENT_MS;
+}
+
+/* One that has just fallen silent, or is silent no more without having brought news; NULL: none. */
+static struct source *find_turned(const struct sources *sources, uint64_t now_ms)
+{
+    void *value;
+    for (size_t at = 0; map_each(&sources->by_key, &at, NULL, &value);) {
+        struct source *source = value;
+        if (source->kind == SOURCE_CONSUL && is_long_silent(source, now_ms) != source->is_silent)
+            return source;
+    }
+    return NULL;
+}
+
+/* Who hears of it may open and close sources: so each time it is looked for anew. */
+static void on_silence_look(uv_timer_t *timer)
+{
+    struct sources *sources = timer->data;
+    struct source *source;
+    bool was_silent = sources->is_silent;
+    for (unsigned i = 0; i < SILENCE_BATCH && !sources->closing &&
+                         (source = find_turned(sources, uv_now(sources->loop)));
+         i++) {
+        sources->is_silent = source->is_silent = !source->is_silent;
+        sources->on_news(sources->owner, source);
+    }
+    if (sources->is_silent && !was_silent)
+        log_warn("consul is silent", LOG_INT("seconds", SILENT_MS / 1000),
+                 LOG_CSTR("effect", "of its names what DNS says is used; all else stays"));
 }
 
 void sources_resume(struct sources *sources)
@@ -224,6 +271,10 @@ int sources_create(uv_loop_t *loop, const struct consul_settings *consul,
     if (data_dir && consul->urls &&
         (rc = saved_create(loop, data_dir, collect_saved, sources, 0, &sources->saved)))
         log_warn("targets are not saved", LOG_CSTR("why", uv_strerror(rc)));
+    uv_timer_init(loop, &sources->silence);
+    sources->silence.data = sources;
+    if (sources->consul)
+        uv_timer_start(&sources->silence, on_silence_look, SILENCE_LOOK_MS, SILENCE_LOOK_MS);
     *ret = sources;
     return 0;
 fail:

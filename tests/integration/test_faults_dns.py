@@ -9,7 +9,9 @@ from support.dns import (A, AAAA, NXDOMAIN, REFUSED, SERVFAIL, SRV, FakeDns, Que
                          srv)
 from support.load import Load
 from support.ports import free_port
+from support.tcp_proxy import TcpProxy
 from support.waiting import always, eventually
+from support.world import World
 
 NAME = "web.service.consul"
 
@@ -324,6 +326,37 @@ class TestConsul:
         serve_srv(weir)
         eventually(lambda: len(weir.targets_in_use()) == 1200, within=120, every=0.2)
         assert weir.log("dns answers may be cut") and not weir.log("target left")
+
+    def test_dns_helps_when_http_has_been_away_for_half_a_minute(self, new_weir, consul, pool,
+                                                                 tmp_path):
+        world, way = World(str(tmp_path)), TcpProxy(consul.port)
+        try:
+            weir = new_weir(start=False, CONSUL_ADDR=f"127.0.0.1:{way.port}",
+                            DNS_FORWARD=f"consul=127.0.0.1:{consul.dns_port}")
+            weir.settings.update(world.environment)
+            weir.start()
+            for name in "ab":
+                consul.register("web", pool[name].port, id=name)
+            weir.serve("web", f"http://{NAME}")
+            wait_until_only(weir, ["a", "b"])
+            way.cut()
+            consul.deregister("a")
+            consul.register("web", pool["c"].port, id="c")
+            eventually(lambda: weir.log("consul unreachable"))
+            world.pass_time(20)
+            always(lambda: all_who_answer(weir, requests=4) == {"a", "b"}, during=1.2)
+            world.pass_time(31)
+            wait_until_only(weir, ["b", "c"])
+            assert weir.log("consul is silent")
+            assert not [e for e in weir.log("target left") if e["instance"] == "b"]
+            # It answers again: HTTP wins, at once, and DNS is not asked any more.
+            way.mend()
+            consul.deregister("c")
+            wait_until_only(weir, ["b"])
+            eventually(lambda: {row["source"] for row in
+                                weir.admin.get("/discovery").json()["data"]} == {"consul"})
+        finally:
+            way.stop()
 
     def test_http_wins_and_dns_helps_while_it_never_answered(self, new_weir, consul, pool):
         http_port = free_port()

@@ -2,7 +2,7 @@
  * mean.
  *
  * The file $TEST_WORLD is mapped: seconds added to the wall clock, seconds that the machine is
- * said to have slept, and an address for names that end in ".test" (empty: they don't exist). */
+ * said to have slept, seconds that have passed besides for timers, and an address for names that end in ".test" (empty: they don't exist). */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -16,6 +16,7 @@
 struct world {
     int64_t wall_s, slept_s;
     char address[48];
+    int64_t passed_s;
 };
 
 static struct world *world(void)
@@ -38,7 +39,10 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     if (w && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
         now->tv_sec += w->wall_s;
     if (w && clock == CLOCK_BOOTTIME)
-        now->tv_sec += w->slept_s;
+        now->tv_sec += w->slept_s + w->passed_s;
+    if (w && (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE ||
+              clock == CLOCK_MONOTONIC_RAW))
+        now->tv_sec += w->passed_s;
     return rc;
 }
 
