@@ -14,6 +14,7 @@ from support.consul import Consul
 from support.load import Load
 from support.ports import free_port
 from support.waiting import always, eventually
+from support.world import World
 
 pytestmark = pytest.mark.consul
 
@@ -22,6 +23,21 @@ MANAGEMENT = "11111111-2222-3333-4444-555555555555"
 
 def discovery(weir):
     return weir.admin.get("/status").json()["weir"]["discovery"]
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(str(tmp_path))
+
+
+@pytest.fixture
+def new_weir_in(new_weir, world):
+    """In a world whose time the test moves."""
+    def make(**settings):
+        weir = new_weir(start=False, **settings)
+        weir.settings.update(world.environment)
+        return weir.start()
+    return make
 
 
 class TestAgent:
@@ -45,20 +61,44 @@ class TestAgent:
     def test_fault_1_a_restarted_agent_fails_no_request(self, weir, consul, pool, new_backend):
         with Load(weir.proxy_port, "/web", rate=100) as load:
             load.wait_for_more(20)
-            consul.restart()
+            consul.stop()
+            eventually(lambda: weir.log("consul unreachable"))
+            always(lambda: weir.targets_in_use() and discovery(weir)["state"] == "degraded",
+                   during=2, every=0.1)
+            consul.start()
             consul.register("web", new_backend("d").port, id="d")
             wait_until_only(weir, ["a", "b", "c", "d"])
         load.assert_all_fine()
+        # It is tried four times a second, so it was not long unnoticed: its second try, if a slow
+        # machine made it miss the first.
+        assert len(weir.log("consul reachable")) == 2
 
-    def test_fault_2_an_agent_that_comes_back_with_other_data_is_followed(self, weir, consul, pool,
-                                                                          new_backend):
+    def test_fault_2_an_agent_that_comes_back_with_other_data_is_followed(self, new_weir_in, world,
+                                                                          consul, new_backend):
+        weir = new_weir_in(CONSUL_ADDR=consul.address)
+        weir.admin.create("/upstreams", {
+            "name": "pool", "discovery": {"type": "consul", "service": "web"},
+            "healthchecks": {"active": {"type": "tcp", "healthy": {"interval": 1, "successes": 1},
+                                        "unhealthy": {"interval": 1, "tcp_failures": 2}}}})
+        weir.serve("web", "http://pool")
+        backends = {name: new_backend(name) for name in ("a", "b", "c")}
+        for name, backend in backends.items():
+            consul.register("web", backend.port, id=name)
+        wait_until_only(weir, backends)
         consul.stop()
-        always(lambda: weir.get("/web").status == 200, during=1)
+        eventually(lambda: weir.log("consul unreachable"))
+        world.pass_time(3600)
+        eventually(lambda: weir.log("control was blocked"))  # it has found that an hour is over
+        assert all_who_answer(weir) == {"a", "b", "c"}
+        backends["c"].stop()  # probes find out what Consul can't tell
+        eventually(lambda: weir.log("target is unhealthy") or
+                   weir.targets_in_use() == {backends["a"].address, backends["b"].address})
+        wait_until_only(weir, ["a", "b"])
         consul.restart(keep_data=False)
         consul.register("web", new_backend("d").port, id="d")
         eventually(lambda: "d" in all_who_answer(weir))
         # Its state went back: what it no longer knows stays, in doubt.
-        assert all_who_answer(weir) == {"a", "b", "c", "d"}
+        assert all_who_answer(weir) == {"a", "b", "d"}
         assert discovery(weir)["consul"]["held"] == 1
         assert discovery(weir)["state"] == "degraded"
 
@@ -200,12 +240,32 @@ class TestAgent:
         for name, backend in backends.items():
             consul.register("web", backend.port, id=name)
         wait_until_only(weir, backends)
-        consul.register("web", backends["heavy"].port, id="heavy",
-                        Weights={"Passing": 4, "Warning": 1})
-        eventually(lambda: weir.log("target changed"))
-        with weir.client() as client:
-            names = [client.get("/web").headers.get("X-Backend") for _ in range(200)]
-        assert 155 <= names.count("heavy") <= 165
+
+        def weights():
+            rows = weir.admin.get("/services/web/targets/explain").json()["data"]
+            return {row["instance"]: row["weight"] for row in rows}
+
+        def register(name, passing, warning, **more):
+            weights = {"Passing": passing, "Warning": warning} if passing else None
+            consul.register("web", backends[name].port, id=name, Weights=weights, **more)
+
+        def share_of_heavy():
+            with weir.client() as client:
+                names = [client.get("/web").headers.get("X-Backend") for _ in range(500)]
+            return names.count("heavy") / len(names)
+        with Load(weir.proxy_port, "/web", rate=50) as load:
+            for passing, share in ((4, 0.8), (65535, 1), (None, 0.5), (3, 0.75)):
+                register("heavy", passing, 1)
+                eventually(lambda p=passing or 1: weights() == {"heavy": p, "light": 1})
+                assert abs(share_of_heavy() - share) <= 0.02
+        load.assert_all_fine()
+        # With a warning its weight is the other one: 0 takes nothing while somebody else can.
+        register("heavy", 1, 0, ttl_check=True)
+        consul.set_check("heavy", "warning")
+        eventually(lambda: weights() == {"heavy": 0, "light": 1})
+        assert share_of_heavy() == 0
+        consul.set_check("heavy", "passing")
+        eventually(lambda: weights() == {"heavy": 1, "light": 1})
         assert not weir.log("target left")
 
     def test_fault_38_huge_and_strange_tags_and_meta_harm_nothing(self, weir, consul, backend):
@@ -273,7 +333,8 @@ class TestToken:
     def weir(self, new_weir, consul, token_file, new_backend):
         for name in ("a", "b", "c"):
             consul.register("web", new_backend(name).port, id=name)
-        weir = new_weir(CONSUL_ADDR=consul.address, CONSUL_TOKEN_FILE=token_file)
+        # A query that Consul holds hears nothing of rights that change: it ends with its wait.
+        weir = new_weir(CONSUL_ADDR=consul.address, CONSUL_TOKEN_FILE=token_file, CONSUL_WAIT=1)
         weir.serve("web", "http://web")
         wait_until_only(weir, ["a", "b", "c"])
         return weir
@@ -294,9 +355,54 @@ class TestToken:
     def test_fault_17_a_weakened_policy_takes_nothing_away(self, weir, consul, policy):
         consul.put(f"/v1/acl/policy/{policy['ID']}",
                    {**policy, "Rules": 'node_prefix "" { policy = "read" }'})
-        # Nothing wakes the blocking query: it ends with its wait of a minute.
-        eventually(lambda: discovery(weir)["consul"]["refused"] == 1, within=120, every=0.2)
+        eventually(lambda: discovery(weir)["consul"]["refused"] == 1, within=60)
         always(lambda: all_who_answer(weir, requests=6) >= {"a", "b", "c"}, during=0.5)
+        assert discovery(weir)["state"] == "degraded"
+        # What may be seen again counts again.
+        consul.put(f"/v1/acl/policy/{policy['ID']}", policy)
+        consul.deregister("a")
+        wait_until_only(weir, ["b", "c"])
+        assert discovery(weir)["consul"]["refused"] == 0
+
+    def test_fault_17_nor_does_that_of_who_has_no_token(self, new_weir_in, world, consul, policy,
+                                                        new_backend):
+        """Nothing in the answer says that it hides something, but that the default is to deny. The
+        query that follows the service does not even show it; the next audit does."""
+        anonymous = "00000000-0000-0000-0000-000000000002"
+        consul.put(f"/v1/acl/token/{anonymous}", {"AccessorID": anonymous,
+                                                   "Policies": [{"Name": "read"}]})
+        for name in ("a", "b", "c", "d"):
+            consul.register("web", new_backend(name).port, id=name)
+        weir = new_weir_in(CONSUL_ADDR=consul.address, CONSUL_WAIT=1)
+        weir.serve("web", "http://web")
+        wait_until_only(weir, ["a", "b", "c", "d"])
+        consul.deregister("d")
+        wait_until_only(weir, ["a", "b", "c"])
+        consul.put(f"/v1/acl/policy/{policy['ID']}", {
+            **policy, "Rules": 'node_prefix "" { policy = "read" }'})
+        world.pass_time(600)
+        eventually(lambda: discovery(weir)["consul"]["held"] == 1, within=60)
+        world.pass_time(630)  # the grace after the jump itself is over
+        always(lambda: all_who_answer(weir, requests=6) >= {"a", "b", "c"}, during=1)
+        assert discovery(weir)["consul"]["held"] == 1
+
+    def test_a_token_that_may_not_read_some_nodes_is_believed_as_far_as_it_goes(
+            self, new_weir, consul, policy, token_file, new_backend):
+        consul.put(f"/v1/acl/policy/{policy['ID']}", {
+            **policy,
+            "Rules": 'service_prefix "" { policy = "read" } node "seen" { policy = "read" }'})
+        for name in ("a", "b", "c", "d"):
+            consul.register_in_catalog("web", new_backend(name).port, id=name,
+                                       node="hidden" if name == "d" else "seen")
+        weir = new_weir(CONSUL_ADDR=consul.address, CONSUL_TOKEN_FILE=token_file)
+        weir.serve("web", "http://web")
+        wait_until_only(weir, ["a", "b", "c"])
+        consul.put("/v1/catalog/deregister", {"Node": "seen", "ServiceID": "a"})
+        wait_until_only(weir, ["b", "c"])
+        for name in "bc":
+            consul.put("/v1/catalog/deregister", {"Node": "seen", "ServiceID": name})
+        eventually(lambda: discovery(weir)["consul"]["held"] == 1)
+        assert discovery(weir)["consul"]["refused"] == 0
 
 
 class TestRestart:

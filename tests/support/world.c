@@ -2,7 +2,8 @@
  * mean.
  *
  * The file $TEST_WORLD is mapped: seconds added to the wall clock, seconds that the machine is
- * said to have slept, seconds that have passed besides for timers, and an address for names that end in ".test" (empty: they don't exist). */
+ * said to have slept, seconds that have passed besides for timers, and an address for names that
+ * end in ".test" (empty: they don't exist). */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
