@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <uv.h> /* error codes only */
 
 #include "base/arena.h"
 #include "base/siphash.h"
 #include "model/config.h"
 #include "model/row.h"
+#include "model/secrets.h"
 
 #define ARENA_BLOCK_BYTES (64 * 1024)
 #define PAGE_ROWS 256
@@ -49,6 +51,14 @@ struct consumers {
     struct name_table by_id;
     struct name_table by_username;
     struct name_table credentials[CREDENTIAL_KINDS];
+    struct public_key *public_keys; /* all, to be freed */
+};
+
+/* In the arena; what OpenSSL makes of it isn't. */
+struct public_key {
+    struct public_key *next;
+    struct str pem; /* terminated */
+    _Atomic(EVP_PKEY *) key;
 };
 
 /* ---- tables of names ---- */
@@ -172,13 +182,33 @@ static int add_group(struct consumers *own, const json_t *row, enum credential_k
     return 0;
 }
 
+/* NULL: there is none, or no memory (*ret_rc). */
+static struct public_key *add_public_key(struct consumers *own, const json_t *row, int *ret_rc)
+{
+    struct str pem = copy(own, row, "rsa_public_key");
+    if (row_text(row, "rsa_public_key").len == 0)
+        return NULL;
+    struct public_key *made = arena_alloc(&own->arena, sizeof(*made));
+    if (!made || !pem.ptr) {
+        *ret_rc = UV_ENOMEM;
+        return NULL;
+    }
+    made->next = own->public_keys;
+    made->pem = pem;
+    atomic_init(&made->key, NULL);
+    own->public_keys = made;
+    return made;
+}
+
 static int add_credential(struct consumers *own, const json_t *row, enum credential_kind kind)
 {
     const struct consumer *consumer = consumer_of(own, row);
     if (!consumer)
         return 0;
+    int rc = 0;
+    struct public_key *public_key = add_public_key(own, row, &rc);
     struct credential *credential = arena_alloc(&own->arena, sizeof(*credential));
-    if (!credential)
+    if (!credential || rc)
         return UV_ENOMEM;
     *credential = (struct credential){
         .kind = kind,
@@ -186,7 +216,7 @@ static int add_credential(struct consumers *own, const json_t *row, enum credent
         .id = copy(own, row, "id"),
         .secret = kinds[kind].secret ? copy(own, row, kinds[kind].secret) : STR_EMPTY,
         .algorithm = copy(own, row, "algorithm"),
-        .public_key = copy(own, row, "rsa_public_key"),
+        .public_key = public_key,
         .ends_at = (int64_t)json_integer_value(json_object_get(row, "expires_at")),
         .consumer = consumer,
     };
@@ -260,6 +290,8 @@ void consumers_unref(struct consumers *consumers)
 {
     if (!consumers || atomic_fetch_sub_explicit(&consumers->refs, 1, memory_order_acq_rel) != 1)
         return;
+    for (struct public_key *key = consumers->public_keys; key; key = key->next)
+        EVP_PKEY_free(atomic_load_explicit(&key->key, memory_order_relaxed));
     arena_deinit(&consumers->arena); /* secrets with it: the rows have them, too */
     free(consumers);
 }
@@ -276,6 +308,22 @@ const struct credential *consumers_find_credential(const struct consumers *consu
 {
     const struct credential *found = table_look(consumers, &consumers->credentials[kind], name);
     return found && (found->ends_at == 0 || now_s < found->ends_at) ? found : NULL;
+}
+
+/* Two workers may read it at once: the first one's counts. */
+struct evp_pkey_st *credential_public_key(const struct credential *credential)
+{
+    struct public_key *own = credential->public_key;
+    EVP_PKEY *key = own ? atomic_load_explicit(&own->key, memory_order_acquire) : NULL;
+    if (!own || key)
+        return key;
+    EVP_PKEY *read = secrets_read_public_key(own->pem.ptr);
+    if (read && !atomic_compare_exchange_strong_explicit(
+                    &own->key, &key, read, memory_order_acq_rel, memory_order_acquire)) {
+        EVP_PKEY_free(read);
+        return key;
+    }
+    return read;
 }
 
 bool consumer_is_in(const struct consumer *consumer, struct str group)

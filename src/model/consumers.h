@@ -17,6 +17,7 @@
 #include "base/str.h"
 
 struct config;
+struct evp_pkey_st; /* OpenSSL's EVP_PKEY */
 
 struct consumer {
     struct str id;
@@ -34,14 +35,16 @@ enum credential_kind {
     CREDENTIAL_KINDS, /* keep last */
 };
 
+struct public_key; /* read when it is first needed */
+
 struct credential {
     enum credential_kind kind;
     struct str name; /* the key, or a user's name */
     struct str id;
     struct str secret; /* basic: as it is stored, hashed */
     struct str algorithm;
-    struct str public_key; /* in PEM; empty: none */
-    int64_t ends_at;       /* Unix seconds; 0: never */
+    struct public_key *public_key; /* NULL: none */
+    int64_t ends_at;               /* Unix seconds; 0: never */
     const struct consumer *consumer;
 };
 
@@ -60,6 +63,9 @@ const struct consumer *consumers_find(const struct consumers *consumers, struct 
 const struct credential *consumers_find_credential(const struct consumers *consumers,
                                                    enum credential_kind kind, struct str name,
                                                    int64_t now_s);
+/* Borrowed; NULL: it has none, or none that OpenSSL can read. Reads it the first time; thread: any.
+ */
+struct evp_pkey_st *credential_public_key(const struct credential *credential);
 bool consumer_is_in(const struct consumer *consumer, struct str group);
 
 #endif

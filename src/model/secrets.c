@@ -79,7 +79,7 @@ bool secrets_is_hashed(const char *secret)
     return strncmp(secret, PBKDF2_PREFIX, strlen(PBKDF2_PREFIX)) == 0;
 }
 
-bool secrets_is_public_key(const char *pem)
+EVP_PKEY *secrets_read_public_key(const char *pem)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);
     EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
@@ -89,9 +89,14 @@ bool secrets_is_public_key(const char *pem)
         key = certificate ? X509_get_pubkey(certificate) : NULL;
         X509_free(certificate);
     }
-    bool is_key = key != NULL;
-    EVP_PKEY_free(key);
     BIO_free(bio);
     ERR_clear_error();
-    return is_key;
+    return key;
+}
+
+bool secrets_is_public_key(const char *pem)
+{
+    EVP_PKEY *key = secrets_read_public_key(pem);
+    EVP_PKEY_free(key);
+    return key != NULL;
 }

@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+struct evp_pkey_st; /* OpenSSL's EVP_PKEY */
+
 #define SECRETS_SHA1_BYTES 41
 #define SECRETS_PBKDF2_BYTES 160
 
@@ -22,5 +24,7 @@ bool secrets_check_client_secret(const char *secret, const char *hash);
 
 /* PEM text of a public key, or of a certificate that has one. */
 bool secrets_is_public_key(const char *pem);
+/* That key, owned (EVP_PKEY_free); NULL: it is none. */
+struct evp_pkey_st *secrets_read_public_key(const char *pem);
 
 #endif

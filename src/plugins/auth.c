@@ -76,20 +76,27 @@ void auth_accept(const struct plugin_request *request, struct plugin_effect *eff
     become(request, effect, credential->consumer, credential, identifier);
 }
 
-void auth_refuse(const struct auth *auth, const struct plugin_request *request,
-                 struct plugin_effect *effect, const char *message)
+bool auth_be_anonymous(const struct auth *auth, const struct plugin_request *request,
+                       struct plugin_effect *effect)
 {
-    if (auth->anonymous.len == 0) {
-        plugin_refuse(effect, 401, message);
-        plugin_add_line(request->arena, &effect->answer_lines, STR("WWW-Authenticate"),
-                        auth->challenge);
-        return;
-    }
+    if (auth->anonymous.len == 0)
+        return false;
     const struct consumer *consumer = consumers_find(request->consumers, auth->anonymous);
     if (consumer)
         become(request, effect, consumer, NULL, STR_EMPTY);
     else
         plugin_refuse(effect, 500, auth->no_such_one);
+    return true;
+}
+
+void auth_refuse(const struct auth *auth, const struct plugin_request *request,
+                 struct plugin_effect *effect, const char *message)
+{
+    if (auth_be_anonymous(auth, request, effect))
+        return;
+    plugin_refuse(effect, 401, message);
+    plugin_add_line(request->arena, &effect->answer_lines, STR("WWW-Authenticate"),
+                    auth->challenge);
 }
 
 bool auth_is_same(struct str a, struct str b)

@@ -30,6 +30,11 @@ bool auth_begin(const struct auth *auth, const struct plugin_request *request,
 void auth_accept(const struct plugin_request *request, struct plugin_effect *effect,
                  const struct credential *credential, struct str identifier);
 
+/* Goes on as the anonymous consumer, or ends the exchange where that one doesn't exist. False: none
+ * is configured. */
+bool auth_be_anonymous(const struct auth *auth, const struct plugin_request *request,
+                       struct plugin_effect *effect);
+
 /* Goes on as the anonymous consumer, or ends the exchange: 401 with the message, a constant, in
  * Kong's form of error. */
 void auth_refuse(const struct auth *auth, const struct plugin_request *request,

@@ -3,6 +3,7 @@
 const struct plugin *const plugins_registry[] = {
     &correlation_id_step,        /* 100001 */
     &cors_step,                  /* 2000 */
+    &jwt_step,                   /* 1450 */
     &key_auth_step,              /* 1250 */
     &basic_auth_step,            /* 1100 */
     &ip_restriction_step,        /* 990 */
