@@ -6,6 +6,7 @@ const struct plugin *const plugins_registry[] = {
     &jwt_step,                   /* 1450 */
     &key_auth_step,              /* 1250 */
     &basic_auth_step,            /* 1100 */
+    &hmac_auth_step,             /* 1030 */
     &ip_restriction_step,        /* 990 */
     &request_size_limiting_step, /* 951 */
     &acl_step,                   /* 950 */

@@ -18,6 +18,7 @@ extern const struct plugin acl_step;
 extern const struct plugin basic_auth_step;
 extern const struct plugin correlation_id_step;
 extern const struct plugin cors_step;
+extern const struct plugin hmac_auth_step;
 extern const struct plugin ip_restriction_step;
 extern const struct plugin jwt_step;
 extern const struct plugin key_auth_step;
