@@ -40,12 +40,25 @@ int auth_compile(const json_t *config, const char *scheme, struct arena *arena, 
     return ret->challenge.ptr ? 0 : UV_ENOMEM;
 }
 
+/* Many servers take '_' for '-' in names. */
+static bool is_like(struct str name, struct str own)
+{
+    if (name.len != own.len)
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (str_lower_char(name.ptr[i] == '_' ? '-' : name.ptr[i]) != str_lower_char(own.ptr[i]))
+            return false;
+    return true;
+}
+
 bool auth_begin(const struct auth *auth, const struct plugin_request *request,
                 const struct plugin_effect *effect)
 {
-    struct str no_lines = STR_EMPTY; /* an earlier plugin's are true */
-    for (int i = 0; i < NAME_COUNT; i++)
-        plugin_drop(request->head, &no_lines, names[i]);
+    struct http_head *head = request->head; /* and not the lines: an earlier plugin's are true */
+    for (unsigned i = 0; i < head->field_count; i++)
+        for (int name = 0; name < NAME_COUNT; name++)
+            if (is_like(http_field_name(head, &head->fields[i]), names[name]))
+                head->fields[i].is_hop_by_hop = true;
     return auth->anonymous.len > 0 && effect->credential;
 }
 

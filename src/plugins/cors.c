@@ -230,13 +230,17 @@ static void vary(const struct side *side)
     plugin_add_line(side->arena, side->lines, STR("Vary"), STR("Origin"));
 }
 
+/* *ret_data is what all matches of a request work in; NULL until the first. */
 static bool matches(const struct cors *own, const struct origin *allowed, struct str origin,
-                    struct str host, struct arena *arena)
+                    struct str host, struct arena *arena, pcre2_match_data **ret_data)
 {
     if (!allowed->regex)
         return str_equal(allowed->text, origin);
-    pcre2_general_context *general = pcre2_general_context_create(allocate, forget, arena);
-    pcre2_match_data *data = general ? pcre2_match_data_create(1, general) : NULL;
+    if (!*ret_data) {
+        pcre2_general_context *general = pcre2_general_context_create(allocate, forget, arena);
+        *ret_data = general ? pcre2_match_data_create(1, general) : NULL;
+    }
+    pcre2_match_data *data = *ret_data;
     struct str subject = allowed->is_of_host ? host : origin;
     return data && pcre2_match(allowed->regex, (PCRE2_SPTR)subject.ptr, subject.len, 0, 0, data,
                                own->limits) >= 0;
@@ -254,10 +258,11 @@ static void tell_origin(const struct cors *own, struct str origin, const struct 
         return;
     }
     struct str host;
+    pcre2_match_data *data = NULL;
     struct str normal = normalise(origin, side->arena, &host);
     for (size_t i = 0; origin.len > 0 && origin.len <= MAX_ORIGIN_BYTES && i < own->origin_count;
          i++) {
-        if (matches(own, &own->origins[i], normal, host, side->arena)) {
+        if (matches(own, &own->origins[i], normal, host, side->arena, &data)) {
             set(side, ALLOW_ORIGIN, normal);
             return;
         }

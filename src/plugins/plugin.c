@@ -6,6 +6,8 @@
 
 #include <uv.h> /* error codes only */
 
+#define LINES_BYTES 256 /* at first */
+
 /* ---- lines ---- */
 
 static bool may_stand_in_a_line(struct str value)
@@ -18,15 +20,28 @@ static bool may_stand_in_a_line(struct str value)
     return true;
 }
 
+size_t plugin_lines_room(size_t len)
+{
+    size_t room = LINES_BYTES;
+    while (room < len)
+        room *= 2;
+    return room;
+}
+
 bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, struct str value)
 {
     size_t len = lines->len + name.len + value.len + 4;
-    char *text = name.len > 0 && may_stand_in_a_line(value) ? arena_alloc(arena, len) : NULL;
-    if (!text)
+    if (name.len == 0 || !may_stand_in_a_line(value))
         return false;
-    char *at = text;
-    if (lines->len > 0)
-        at = mempcpy(at, lines->ptr, lines->len);
+    char *text = (char *)lines->ptr;
+    if (!text || len > plugin_lines_room(lines->len)) {
+        text = arena_alloc(arena, plugin_lines_room(len));
+        if (!text)
+            return false;
+        if (lines->len > 0)
+            memcpy(text, lines->ptr, lines->len);
+    }
+    char *at = text + lines->len;
     at = mempcpy(at, name.ptr, name.len);
     at = mempcpy(at, ": ", 2);
     if (value.len > 0)

@@ -90,6 +90,10 @@ struct plugin {
 
 /* ---- lines: "Name: value\r\n", one behind the other, in memory of the arena ---- */
 
+/* So much memory stands behind lines of that length, unless their ptr is NULL: the next one is
+ * added in place while there is room. */
+size_t plugin_lines_room(size_t len);
+
 /* Appends one. False, and *lines is as it was: no memory, or the value holds a byte that would end
  * the line. */
 bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, struct str value);

@@ -54,15 +54,8 @@ bool access_exchange(struct exchange *x)
     plugin_run_access(x->plugins);
     const struct plugin_effect *effect = &x->plugins->effect;
     x->request_lines = effect->request_lines;
-    x->upstream_host = effect->host;
-    x->upstream_path = effect->path;
-    if (effect->has_max_body && effect->status == 0) {
-        x->has_max_body = true;
-        x->max_body_bytes = effect->max_body_bytes;
-        return request_check_size(x);
-    }
     if (effect->status == 0)
-        return true;
+        return request_check_size(x); /* some content may be here */
     x->answer = (struct answer){.status = effect->status,
                                 .message = effect->message ? effect->message : "",
                                 .is_intended = true,
@@ -78,7 +71,7 @@ static bool gather_lines(struct exchange *x, struct str own, struct str *ret)
 {
     struct str more = x->plugins->effect.response_lines;
     size_t len = own.len + more.len;
-    char *text = len > 0 ? arena_alloc(&x->arena, len) : NULL;
+    char *text = len > 0 ? arena_alloc(&x->arena, plugin_lines_room(len)) : NULL;
     if (text && own.len > 0)
         memcpy(text, own.ptr, own.len);
     if (text && more.len > 0)

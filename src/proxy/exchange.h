@@ -107,13 +107,9 @@ struct exchange {
     struct str set_cookie; /* a line for the response; empty: none */
 
     struct plugin_run *plugins; /* on the arena; NULL: none run */
-    bool has_max_body;          /* one of them limits the request's content, beside the settings */
-    uint64_t max_body_bytes;    /* to so much */
     /* Whole lines that plugins add; empty: none. */
     struct str request_lines;
     struct str response_lines;
-    struct str upstream_host; /* what they put in place of the Host and path that the upstream */
-    struct str upstream_path; /* would get; empty: nothing */
 
     /* The tries. */
     struct upstream_pool *pool; /* of the target chosen for this try */

@@ -2,6 +2,7 @@
 
 #include "http/traceparent.h"
 #include "model/target_state.h"
+#include "plugins/chain.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/framing.h"
@@ -127,7 +128,8 @@ static void send_content(struct exchange *x, const struct str *pieces, unsigned 
 
 bool request_check_size(struct exchange *x)
 {
-    if (!x->has_max_body || x->request_bytes <= x->max_body_bytes)
+    const struct plugin_effect *effect = x->plugins ? &x->plugins->effect : NULL;
+    if (!effect || !effect->has_max_body || x->request_bytes <= effect->max_body_bytes)
         return true;
     exchange_refuse_saying(x, 413, "Request size limit exceeded");
     return false;
@@ -216,8 +218,8 @@ static size_t write_head(struct exchange *x, const struct target_state *target)
         .wants_upgrade = x->wants_upgrade,
         .span = new_span(x),
         .lines = x->request_lines,
-        .own_host = x->upstream_host,
-        .own_path = x->upstream_path,
+        .own_host = x->plugins ? x->plugins->effect.host : STR_EMPTY,
+        .own_path = x->plugins ? x->plugins->effect.path : STR_EMPTY,
     };
     return forward_write_request(&request, x->worker->scratch, x->worker->scratch_bytes);
 }

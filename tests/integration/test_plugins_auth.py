@@ -29,7 +29,7 @@ class TestKeyAuth:
         consumer = api.consumer(custom_id="c-" + api.name)
         key = api.credential(consumer, "key-auth", key="secret-" + api.name)
         claims = {"X-Consumer-ID": "1", "X-Consumer-Username": "root", "X-Anonymous-Consumer": "1",
-                  "X-Credential-Identifier": "2"}
+                  "X-Credential-Identifier": "2", "X_Consumer_Username": "root"}
         answer = api.get(headers={"apikey": key["key"], **claims})
         assert answer.status == 200
         assert api.seen.all("X-Consumer-ID") == [consumer["id"]]
@@ -37,6 +37,7 @@ class TestKeyAuth:
         assert api.seen.all("X-Consumer-Custom-ID") == ["c-" + api.name]
         assert api.seen.all("X-Credential-Identifier") == [key["id"]]
         assert "X-Anonymous-Consumer" not in api.seen
+        assert "X_Consumer_Username" not in api.seen
         assert api.seen.get("apikey") == key["key"]
         assert api.get(f"?a=1&apikey={key['key']}").status == 200
         assert key["key"] not in api.node.log_text()

@@ -85,7 +85,7 @@ class TestCors:
     def test_of_several_the_one_that_asks(self, api, origin, told):
         api.plug("cors", {"origins": [
             "https://a.example:443", r"^https://.*\.b\.example$", "http://c.example:81",
-            r"(.*[.])?sub\.d\.example"]})
+            r"(.*[.])?sub\.d\.example", *(rf"https://.*\.{i}\.example" for i in range(50))]})
         api.backend.answer = response(headers={"Access-Control-Allow-Origin": "*"})
         try:
             answer = api.get(headers={"Origin": origin} if origin else {})

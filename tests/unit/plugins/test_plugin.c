@@ -1,5 +1,7 @@
 #include "plugins/plugin.h"
 
+#include <stdio.h>
+
 #include "unit/plugins/plugins.h"
 
 #define HEAD(target, fields) "GET " target " HTTP/1.1\r\nHost: h\r\n" fields "\r\n"
@@ -19,6 +21,24 @@ TEST(lines_are_found_and_dropped_by_name)
     assert_str(lines, "AB: 2\r\n");
     plugin_drop_lines(&lines, STR("ab"));
     assert_str(lines, "");
+    arena_deinit(&arena);
+}
+
+TEST(many_lines_take_little_more_than_they_are_long)
+{
+    struct arena arena;
+    struct str lines = STR_EMPTY;
+    char name[16];
+    arena_init(&arena, 4096, 16384);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(name, sizeof(name), "Name-%u", i);
+        assert_true(plugin_add_line(&arena, &lines, str_of(name), STR("value")));
+        if (i % 3 == 0)
+            plugin_drop_lines(&lines, str_of(name));
+    }
+    assert_null(plugin_find_line(lines, STR("Name-198")).ptr);
+    assert_str(plugin_find_line(lines, STR("Name-199")), "value");
+    assert_str(plugin_find_line(lines, STR("Name-1")), "value");
     arena_deinit(&arena);
 }
 
@@ -100,7 +120,7 @@ TEST(a_message_is_escaped)
     arena_deinit(&arena);
 }
 
-RUN(T(lines_are_found_and_dropped_by_name), T(nothing_that_ends_a_line_gets_into_one),
-    T(a_set_field_stands_alone), T(framing_is_not_for_plugins),
-    T(arguments_are_found_by_what_they_mean), T(an_argument_goes_and_the_others_stay_as_they_were),
-    T(a_message_is_escaped))
+RUN(T(lines_are_found_and_dropped_by_name), T(many_lines_take_little_more_than_they_are_long),
+    T(nothing_that_ends_a_line_gets_into_one), T(a_set_field_stands_alone),
+    T(framing_is_not_for_plugins), T(arguments_are_found_by_what_they_mean),
+    T(an_argument_goes_and_the_others_stay_as_they_were), T(a_message_is_escaped))
