@@ -81,7 +81,8 @@ class TestCors:
         ("https://a.example", True), ("http://a.example", False), ("https://a.example:443", True),
         ("https://a.example:8443", False), ("https://x.b.example", True),
         ("https://x.b.example.evil", False), ("http://c.example:81", True), ("null", False),
-        ("https://sub.d.example", True), ("https://d.example", False), (None, False)])
+        ("https://sub.d.example", True), ("https://sub.d.example.evil", False),
+        ("https://evilsub.d.example", False), ("https://d.example", False), (None, False)])
     def test_of_several_the_one_that_asks(self, api, origin, told):
         api.plug("cors", {"origins": [
             "https://a.example:443", r"^https://.*\.b\.example$", "http://c.example:81",

@@ -22,6 +22,8 @@ struct scene {
     const char *service_path;
     const char *target_host;
     uint16_t target_port;
+    const char *own_host; /* what plugins put in their place */
+    const char *own_path;
 };
 
 static char written[4096];
@@ -67,6 +69,8 @@ static size_t forward(const struct scene *scene, size_t size)
         .client = STR("192.0.2.7"),
         .listener_port = 8000,
         .request_id = REQUEST_ID,
+        .own_host = str_of(scene->own_host),
+        .own_path = str_of(scene->own_path),
     };
     size_t len = forward_write_request(&request, written, size);
     written[len] = '\0';
@@ -249,9 +253,24 @@ static void an_http_1_0_client_is_told_that_it_is_kept(void **state)
     expect(responded(&response), "\r\nContent-Length: 0\r\nConnection: keep-alive\r\n");
 }
 
+static void what_plugins_put_in_place_of_host_and_path_is_sent(void **state)
+{
+    (void)state;
+    const char *text =
+        forwarded(&(struct scene){.request = "GET /api/x?q HTTP/1.1\r\nHost: h\r\n\r\n",
+                                  .preserve_host = true,
+                                  .service_path = "/base",
+                                  .own_host = "other:81",
+                                  .own_path = "/own path/%3F"});
+    static const char start[] = "GET /own%20path/%3F?q HTTP/1.1\r\nHost: other:81\r\n";
+    assert_memory_equal(text, start, sizeof(start) - 1);
+    assert_null(strstr(text, "\nHost: h"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_plugins_put_in_place_of_host_and_path_is_sent),
         cmocka_unit_test(a_request_is_written_whole),
         cmocka_unit_test(the_host_follows_route_service_or_target),
         cmocka_unit_test(a_clients_claims_are_replaced_or_appended_to),
