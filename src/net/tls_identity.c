@@ -95,6 +95,15 @@ static int read_pair(const struct tls_pem *pem, struct pair *pair, struct error 
     return rc;
 }
 
+/* What OpenSSL would else work out, and write down, at the first use: on any thread. */
+static void settle(const struct pair *pair)
+{
+    X509_check_purpose(pair->cert, -1, 0);
+    for (int i = 0; i < sk_X509_num(pair->chain); i++)
+        X509_check_purpose(sk_X509_value(pair->chain, i), -1, 0);
+    ERR_clear_error(); /* of an extension that is broken */
+}
+
 static void note_end(struct tls_identity *identity, const X509 *cert)
 {
     struct tm end;
@@ -147,6 +156,7 @@ int tls_identity_create(const struct tls_pem *pairs, unsigned count, struct tls_
             rc = tls_staple_prepare(pair->cert);
         if (rc)
             break;
+        settle(pair);
         note_end(identity, pair->cert);
         if (i == 0)
             note_name(identity, pair->cert);
