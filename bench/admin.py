@@ -107,13 +107,12 @@ def run_weir(node, *arguments):
 def multiply(file, count):
     """Services and routes of an export, `count` times: each route leads to a service of its own."""
     service, = file["services"]
-    route, = file["routes"]
+    route, = service["routes"]
     for number in range(count):
-        ids = {"service": str(uuid.uuid4()), "route": str(uuid.uuid4())}
-        file["services"].append({**service, "id": ids["service"], "name": f"service-{number}"})
-        file["routes"].append({**route, "id": ids["route"], "name": f"route-{number}",
-                               "service": {"id": ids["service"]},
-                               "paths": [f"/api/v1/service-{number}/items"]})
+        own = {**route, "id": str(uuid.uuid4()), "name": f"route-{number}",
+               "paths": [f"/api/v1/service-{number}/items"]}
+        file["services"].append({**service, "id": str(uuid.uuid4()), "name": f"service-{number}",
+                                 "routes": [own]})
     return file
 
 

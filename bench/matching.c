@@ -148,7 +148,7 @@ int main(int argc, char **argv)
     routes = make_routes(literals, regexes, is_blind);
     size_t with_routes = heap_bytes();
     uint64_t began = now_ns();
-    if (!routes || router_create(routes, literals + regexes, &router, &err)) {
+    if (!routes || router_create(routes, literals + regexes, NULL, &router, &err)) {
         fprintf(stderr, "matching: %s: %s\n", err.field, err.sentence);
         return 1;
     }

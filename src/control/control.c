@@ -258,7 +258,7 @@ int control_run(const struct options *options)
     cluster_destroy(control.cluster);
     snapshot_unref(control.snapshot);
     meters_deinit(&control.meters);
-    route_cache_deinit(&control.routes);
+    build_cache_deinit(&control.build);
     config_destroy(control.config);
     node_id_deinit(&control.node_id);
     json_decref(control.settings);

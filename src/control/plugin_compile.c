@@ -29,6 +29,7 @@ struct plugin_compiler {
     struct rows candidates; /* of the route being compiled */
     const struct plugin_steps_of_consumers *anywhere[MAX_PLUGINS]; /* by place in the registry */
     const struct plugin_chain *global_chain;
+    bool has_scoped; /* there are rows for a route or a service */
 };
 
 static int rows_add(struct rows *list, const json_t *row)
@@ -61,12 +62,15 @@ static bool may_run(const json_t *row)
            plugins_is_implemented(row_text(row, "name"));
 }
 
-static int note_global(void *arg, const char *kind, const json_t *row)
+static int note_row(void *arg, const json_t *row)
 {
     struct plugin_compiler *compiler = arg;
-    if (strcmp(kind, "plugins") != 0 || !may_run(row) || has_scope(row, "route") ||
-        has_scope(row, "service"))
+    if (!may_run(row))
         return 0;
+    if (has_scope(row, "route") || has_scope(row, "service")) {
+        compiler->has_scoped = true;
+        return 0;
+    }
     if (has_scope(row, "consumer"))
         return rows_add(&compiler->personal, row);
     return map_put(&compiler->globals, row_text(row, "name"), (void *)(uintptr_t)row, NULL);
@@ -262,7 +266,7 @@ static int make_chain(struct plugin_compiler *compiler, const struct rows *candi
 static int prepare(struct plugin_compiler *compiler)
 {
     struct rows none = {.count = 0};
-    int rc = config_each(compiler->config, note_global, compiler);
+    int rc = config_walk(compiler->config, entity_find(STR("plugins")), note_row, compiler);
     for (size_t i = 0; rc == 0 && i < registry_count(); i++)
         rc = make_personal(compiler, plugins_registry[i], &compiler->personal,
                            &compiler->anywhere[i]);
@@ -301,11 +305,13 @@ void plugin_compiler_destroy(struct plugin_compiler *compiler)
 int plugin_compile_route(struct plugin_compiler *compiler, struct route *route)
 {
     struct rows *candidates = &compiler->candidates;
+    route->plugins = compiler->global_chain;
+    if (!compiler->has_scoped)
+        return 0;
     candidates->count = 0;
     int rc = gather(compiler, "route", route->id, route);
     if (rc == 0 && route->service)
         rc = gather(compiler, "service", route->service->id, route);
-    route->plugins = compiler->global_chain;
     return rc == 0 && candidates->count > 0 ? make_chain(compiler, candidates, &route->plugins)
                                             : rc;
 }

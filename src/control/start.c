@@ -54,7 +54,7 @@ static void publish(void *arg)
         return; /* the registry may be gone while the store still tells */
     consul_routes_apply(control->consul_routes, control->registry, control->config);
     uint64_t begun_ns = uv_hrtime();
-    int rc = snapshot_build(control->config, control->registry, &control->routes,
+    int rc = snapshot_build(control->config, control->registry, &control->build,
                             control->version + 1, &snapshot, &err);
     if (!rc) {
         rc = compile_tls(control, snapshot);

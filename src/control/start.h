@@ -22,9 +22,9 @@
 #include "control/metrics.h"
 #include "control/node_id.h"
 #include "control/options.h"
+#include "control/snapshot_build.h"
 #include "control/ticket_keys.h"
 #include "control/tls_setup.h"
-#include "model/compiled_route.h"
 
 struct admin_server;
 struct cluster;
@@ -67,7 +67,7 @@ struct control {
     struct admin_server *status; /* NULL: there is no listener for it */
     const char *told_state;      /* of the node, in the last event of it; constant, NULL: none */
     struct meters meters;
-    struct route_cache routes; /* from one snapshot to the next */
+    struct build_cache build; /* from one snapshot to the next */
     struct build_metrics builds;
     struct worker *workers[OPTIONS_WORKERS_MAX];
     struct worker_end ends[OPTIONS_WORKERS_MAX];

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "model/compiled_service.h"
 #include "model/config.h"
 #include "model/row.h"
 #include "model/snapshot.h"
@@ -22,6 +23,7 @@
 
 /* Made of a certificate entity, or of a service's TLS. */
 struct made {
+    json_t *row;                   /* a reference: the certificate's; NULL: of a service's TLS */
     uint8_t digest[DIGEST_BYTES];  /* of what it was made of */
     struct tls_identity *identity; /* referenced; NULL: the texts are not usable */
     enum cert_stage told;          /* how far its end has been warned of */
@@ -35,7 +37,9 @@ struct tls_compiler {
     struct map identities; /* certificate's id → struct made */
     struct map clients;    /* digest of all that makes a client → struct made */
     uint64_t generation;
-    unsigned lines; /* about certificates' ends, in this compilation */
+    unsigned lines;                     /* about certificates' ends, in this compilation */
+    uint64_t certificates, authorities; /* stamps of the tables that clients are made of */
+    uint64_t client_generation;         /* counts up when one of them is another one */
 };
 
 int tls_compiler_create(const struct tls_out_defaults *defaults, struct tls_compiler **ret)
@@ -54,6 +58,7 @@ static void free_made(struct made *made)
         return;
     tls_identity_unref(made->identity);
     tls_client_unref(made->client);
+    json_decref(made->row);
     free(made);
 }
 
@@ -125,8 +130,13 @@ static int make_identity(struct tls_compiler *compiler, const json_t *row, struc
 {
     uint8_t digest[DIGEST_BYTES];
     struct made *made = map_get(&compiler->identities, row_text(row, "id"));
-    digest_of(row, digest);
-    if (made && memcmp(made->digest, digest, sizeof(digest)) == 0) {
+    bool is_same = made && made->row == row;
+    if (!is_same)
+        digest_of(row, digest);
+    if (is_same || (made && memcmp(made->digest, digest, sizeof(digest)) == 0)) {
+        json_t *before = made->row;
+        made->row = json_incref((json_t *)row);
+        json_decref(before);
         made->generation = compiler->generation;
         *ret = made;
         return 0;
@@ -138,6 +148,7 @@ static int make_identity(struct tls_compiler *compiler, const json_t *row, struc
         return UV_ENOMEM;
     }
     free_made(old);
+    fresh->row = json_incref((json_t *)row);
     memcpy(fresh->digest, digest, sizeof(digest));
     fresh->generation = compiler->generation;
     fresh->identity = parse(row);
@@ -292,8 +303,12 @@ static int make_client(struct tls_compiler *compiler, const struct client_parts 
 }
 
 static int compile_service(struct tls_compiler *compiler, const struct config *config,
-                           struct service *service)
+                           struct compiled_service *compiled, struct service *service)
 {
+    if (compiled->tls && compiled->tls_generation == compiler->client_generation) {
+        service->tls = tls_client_ref(compiled->tls);
+        return 0;
+    }
     const json_t *row = config_get(config, entity_find(STR("services")), service->id);
     struct client_parts parts;
     int rc = read_parts(compiler, config, row, &parts);
@@ -307,7 +322,12 @@ static int compile_service(struct tls_compiler *compiler, const struct config *c
                   LOG_STR("service", service->name), LOG_STR("id", service->id));
         return 0;
     }
-    return rc;
+    if (rc || parts.has_certificate) /* whose end is looked at for as long as it is asked for */
+        return rc;
+    tls_client_unref(compiled->tls);
+    compiled->tls = tls_client_ref(service->tls);
+    compiled->tls_generation = compiler->client_generation;
+    return 0;
 }
 
 static int compile_services(struct tls_compiler *compiler, const struct config *config,
@@ -316,13 +336,20 @@ static int compile_services(struct tls_compiler *compiler, const struct config *
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < snapshot->service_count; i++)
         if (snapshot->services[i].protocol == PROTOCOL_HTTPS)
-            rc = compile_service(compiler, config, &snapshot->services[i]);
+            rc = compile_service(compiler, config, snapshot->compiled_services[i],
+                                 &snapshot->services[i]);
     return rc;
 }
 
 /* --- the whole --- */
 
-/* What nobody has asked for this time. One a walk, as the map must not change under it. */
+/* What nobody has asked for this time, and nobody has from another. One a walk, as the map must
+ * not change under it. */
+static bool is_unused(const struct made *made, uint64_t generation)
+{
+    return made->generation != generation && tls_client_is_last(made->client);
+}
+
 static void forget_unused(struct map *map, uint64_t generation)
 {
     bool any = true;
@@ -332,10 +359,21 @@ static void forget_unused(struct map *map, uint64_t generation)
         void *value;
         any = false;
         while (!any && map_each(map, &at, &key, &value))
-            any = ((struct made *)value)->generation != generation;
+            any = is_unused(value, generation);
         if (any)
             free_made(map_remove(map, key));
     }
+}
+
+static void note_stamps(struct tls_compiler *compiler, const struct config *config)
+{
+    uint64_t certificates = config_stamp(config, entity_find(STR("certificates")));
+    uint64_t authorities = config_stamp(config, entity_find(STR("ca_certificates")));
+    if (certificates == compiler->certificates && authorities == compiler->authorities)
+        return;
+    compiler->certificates = certificates;
+    compiler->authorities = authorities;
+    compiler->client_generation++;
 }
 
 int tls_compile(struct tls_compiler *compiler, const struct config *config,
@@ -343,6 +381,7 @@ int tls_compile(struct tls_compiler *compiler, const struct config *config,
 {
     compiler->generation++;
     compiler->lines = 0;
+    note_stamps(compiler, config);
     int rc = tls_names_create(&snapshot->names);
     if (!rc)
         rc = compile_names(compiler, config, snapshot->names);
@@ -350,7 +389,7 @@ int tls_compile(struct tls_compiler *compiler, const struct config *config,
         rc = compile_services(compiler, config, snapshot);
     if (rc)
         return rc;
-    forget_unused(&compiler->identities, compiler->generation);
     forget_unused(&compiler->clients, compiler->generation);
+    forget_unused(&compiler->identities, compiler->generation);
     return 0;
 }

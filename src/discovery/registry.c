@@ -24,6 +24,8 @@ struct registry {
     struct upstream_ground ground;
     struct map by_key;     /* of struct wanted */
     struct list upstreams; /* the same, for walks */
+    size_t wanted_count;   /* of them, in the round that is going on */
+    uint64_t round;
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -32,7 +34,7 @@ struct wanted {
     struct list link;
     char *key;
     struct upstream *upstream;
-    bool is_wanted; /* in the round that is going on */
+    uint64_t round; /* that wanted it last */
 };
 
 static void on_news(void *owner, struct source *source)
@@ -105,8 +107,8 @@ int registry_create(uv_loop_t *loop, const struct registry_settings *settings,
 
 void registry_begin(struct registry *registry)
 {
-    LIST_EACH(node, &registry->upstreams)
-    LIST_ENTRY(node, struct wanted, link)->is_wanted = false;
+    registry->round++;
+    registry->wanted_count = 0;
 }
 
 static int add(struct registry *registry, const struct upstream_spec *spec, struct wanted **ret)
@@ -131,16 +133,26 @@ fail:
     return rc;
 }
 
-int registry_want(struct registry *registry, const struct upstream_spec *spec,
-                  struct upstream_state **ret)
+int registry_want(struct registry *registry, const struct upstream_spec *spec, struct wanted **ret)
 {
     struct wanted *wanted = map_get(&registry->by_key, spec->key);
     int rc = wanted ? upstream_set_spec(wanted->upstream, spec) : add(registry, spec, &wanted);
     if (rc)
         return rc;
-    wanted->is_wanted = true;
-    *ret = upstream_get_state(wanted->upstream);
+    registry_keep(registry, wanted);
+    *ret = wanted;
     return 0;
+}
+
+void registry_keep(struct registry *registry, struct wanted *wanted)
+{
+    registry->wanted_count += wanted->round != registry->round;
+    wanted->round = registry->round;
+}
+
+struct upstream_state *registry_state(const struct wanted *wanted)
+{
+    return upstream_get_state(wanted->upstream);
 }
 
 static struct upstream *take_out(struct registry *registry, struct wanted *wanted)
@@ -155,10 +167,12 @@ static struct upstream *take_out(struct registry *registry, struct wanted *wante
 
 void registry_end(struct registry *registry)
 {
+    if (registry->wanted_count == registry->by_key.count)
+        return;
     LIST_EACH(node, &registry->upstreams)
     {
         struct wanted *wanted = LIST_ENTRY(node, struct wanted, link);
-        if (!wanted->is_wanted)
+        if (wanted->round != registry->round)
             upstream_withdraw(take_out(registry, wanted));
     }
 }

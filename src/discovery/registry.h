@@ -24,6 +24,7 @@
 
 struct health_order; /* health/pool_orders.h */
 struct registry;
+struct wanted; /* an upstream that the configuration wants */
 
 struct registry_settings {
     struct consul_settings consul; /* urls NULL: no Consul */
@@ -69,13 +70,15 @@ int registry_create(uv_loop_t *loop, const struct registry_settings *settings,
                     struct registry **ret);
 
 /* One round of configuration: begin; want each upstream (the same key twice is the same upstream);
- * end closes what nobody wanted any more. want returns 0 and a borrowed upstream (take a
- * reference), whose endpoints are pending until its source answers. An existing upstream takes the
- * new spec without losing target state. */
+ * end closes what nobody wanted any more. want returns 0 and a wanted upstream, borrowed as long as
+ * each round wants it. An existing upstream takes the new spec without losing target state. */
 void registry_begin(struct registry *registry);
-int registry_want(struct registry *registry, const struct upstream_spec *spec,
-                  struct upstream_state **ret);
+int registry_want(struct registry *registry, const struct upstream_spec *spec, struct wanted **ret);
+/* Wants it as the round before did: the same spec. */
+void registry_keep(struct registry *registry, struct wanted *wanted);
 void registry_end(struct registry *registry);
+/* Borrowed (take a reference); its endpoints are pending until its source answers. */
+struct upstream_state *registry_state(const struct wanted *wanted);
 
 /* The upstream of that key, or NULL. Borrowed. */
 struct upstream_state *registry_find(struct registry *registry, struct str key);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/compiled_service.h"
 #include "model/config.h"
 #include "model/consumers.h"
 #include "model/row.h"
@@ -179,6 +180,7 @@ struct compiled_route *compiled_route_create(const json_t *row)
     struct packer packer = {.array = (char *)(compiled + 1)};
     packer.text = packer.array + room.arrays;
     atomic_init(&compiled->refs, 1);
+    compiled->service = NULL;
     fill(compiled, &packer, row);
     return compiled;
 }
@@ -191,70 +193,8 @@ struct compiled_route *compiled_route_ref(struct compiled_route *compiled)
 
 void compiled_route_unref(struct compiled_route *compiled)
 {
-    if (compiled && atomic_fetch_sub_explicit(&compiled->refs, 1, memory_order_acq_rel) == 1)
-        free(compiled);
-}
-
-/* --- the cache --- */
-
-static bool add(struct route_cache *cache, const json_t *row, struct compiled_route *compiled)
-{
-    if (cache->count == cache->capacity) {
-        size_t capacity = cache->capacity ? cache->capacity * 2 : 64;
-        struct route_cache_entry *more = realloc(cache->entries, capacity * sizeof(*more));
-        if (!more)
-            return false;
-        cache->entries = more;
-        cache->capacity = capacity;
-    }
-    cache->entries[cache->count++] =
-        (struct route_cache_entry){json_incref((json_t *)row), compiled};
-    return true;
-}
-
-static const struct route_cache_entry *look(const struct route_cache_cursor *cursor, size_t ahead)
-{
-    size_t at = cursor->at + ahead;
-    return at < cursor->before->count ? &cursor->before->entries[at] : NULL;
-}
-
-/* One row between two that stayed may have gone, come or been replaced: that is nearly every
- * change. After a larger one the cursor stands still, and what follows is compiled anew. */
-static struct compiled_route *find(struct route_cache_cursor *cursor, const json_t *row)
-{
-    const struct route_cache_entry *here = look(cursor, 0), *next = look(cursor, 1);
-    if (here && here->row == row) {
-        cursor->at++;
-        return here->compiled;
-    }
-    if (next && next->row == row) {
-        cursor->at += 2;
-        return next->compiled;
-    }
-    if (here && str_equal(row_text(here->row, "id"), row_text(row, "id")))
-        cursor->at++;
-    return NULL;
-}
-
-struct compiled_route *route_cache_next(struct route_cache_cursor *cursor, struct route_cache *now,
-                                        const json_t *row)
-{
-    struct compiled_route *found = find(cursor, row);
-    struct compiled_route *compiled =
-        found ? compiled_route_ref(found) : compiled_route_create(row);
-    if (compiled && add(now, row, compiled))
-        return compiled;
-    compiled_route_unref(compiled);
-    return NULL;
-}
-
-void route_cache_deinit(struct route_cache *cache)
-{
-    for (size_t i = 0; i < cache->count; i++) {
-        json_decref(cache->entries[i].row);
-        compiled_route_unref(cache->entries[i].compiled);
-    }
-    free(cache->entries);
-    consumers_unref(cache->consumers);
-    *cache = (struct route_cache){0};
+    if (!compiled || atomic_fetch_sub_explicit(&compiled->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    compiled_service_unref(compiled->service);
+    free(compiled);
 }

@@ -154,9 +154,34 @@ size_t config_count(const struct config *config, const struct entity *entity)
     return config_table(config, entity)->order.count;
 }
 
+int config_walk(const struct config *config, const struct entity *entity,
+                int (*each)(void *arg, const json_t *row), void *arg)
+{
+    const struct row_set *set = &config_table(config, entity)->order;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < set->count; i++)
+        if (!entity_is_over(entity, set->rows[i]->json))
+            rc = each(arg, set->rows[i]->json);
+    return rc;
+}
+
 uint64_t config_stamp(const struct config *config, const struct entity *entity)
 {
     return config_table(config, entity)->stamp;
+}
+
+uint64_t config_children_stamp(const struct config *config, const struct entity *entity,
+                               const char *field, const char *parent_id)
+{
+    const struct row_set *set = table_children(config_table(config, entity), field, parent_id);
+    return set ? set->stamp : 0;
+}
+
+size_t config_children_count(const struct config *config, const struct entity *entity,
+                             const char *field, const char *parent_id)
+{
+    const struct row_set *set = table_children(config_table(config, entity), field, parent_id);
+    return set ? set->count : 0;
 }
 
 /* ---- rows that are made ---- */

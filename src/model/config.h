@@ -72,9 +72,20 @@ size_t config_list(const struct config *config, const struct entity *entity, con
                    const char *field, const char *parent_id, const char *const *tags_all,
                    const char *const *tags_any, const json_t **rows, size_t max, bool *ret_more);
 size_t config_count(const struct config *config, const struct entity *entity);
+/* Calls each(arg, row) for all rows in list order. Stops early with what `each` returns when that
+ * is not 0. */
+int config_walk(const struct config *config, const struct entity *entity,
+                int (*each)(void *arg, const json_t *row), void *arg);
+
 /* The same number for as long as no row of the entity has changed; never one of another
  * configuration, but for 0, which stands for rows that never were. */
 uint64_t config_stamp(const struct config *config, const struct entity *entity);
+/* The same of the rows whose foreign field points to a parent. 0: there are none. */
+uint64_t config_children_stamp(const struct config *config, const struct entity *entity,
+                               const char *field, const char *parent_id);
+/* How many these are, those whose time is over among them. */
+size_t config_children_count(const struct config *config, const struct entity *entity,
+                             const char *field, const char *parent_id);
 
 enum config_op_kind { CONFIG_PUT, CONFIG_REMOVE };
 

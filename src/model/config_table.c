@@ -55,6 +55,7 @@ static int set_add(const struct table *table, struct row_set *set, struct row *r
     memmove(set->rows + at + 1, set->rows + at, (set->count - at) * sizeof(struct row *));
     set->rows[at] = row;
     set->count++;
+    set->stamp = table->stamp;
     return 0;
 }
 
@@ -63,6 +64,7 @@ static void set_remove(const struct table *table, struct row_set *set, const str
     size_t at = position_of(table, set, row);
     assert(at < set->count && set->rows[at] == row);
     set->count--;
+    set->stamp = table->stamp;
     memmove(set->rows + at, set->rows + at + 1, (set->count - at) * sizeof(struct row *));
 }
 

@@ -23,6 +23,7 @@ struct row_set {
     struct row **rows; /* borrowed from their table */
     size_t count;
     size_t capacity;
+    uint64_t stamp; /* the table's, when one of them came or went */
 };
 
 struct table_index {

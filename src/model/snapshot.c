@@ -5,6 +5,7 @@
 #include <uv.h> /* error codes only */
 
 #include "model/compiled_route.h"
+#include "model/compiled_service.h"
 #include "model/consumers.h"
 #include "model/meter.h"
 #include "net/tls_client.h"
@@ -48,6 +49,8 @@ void snapshot_unref(struct snapshot *snapshot)
     for (uint32_t i = 0; i < snapshot->service_count; i++) {
         tls_client_unref(snapshot->services[i].tls);
         upstream_state_unref(snapshot->services[i].upstream);
+        if (snapshot->compiled_services)
+            compiled_service_unref(snapshot->compiled_services[i]);
     }
     arena_deinit(&snapshot->arena);
     free(snapshot);

@@ -17,9 +17,10 @@
 #include "base/str.h"
 #include "model/upstream_state.h"
 
-struct compiled_route; /* model/compiled_route.h */
-struct consumers;      /* model/consumers.h */
-struct meter;          /* model/meter.h */
+struct compiled_route;   /* model/compiled_route.h */
+struct compiled_service; /* model/compiled_service.h */
+struct consumers;        /* model/consumers.h */
+struct meter;            /* model/meter.h */
 struct plugin_chain;
 struct router;
 struct tls_client;
@@ -92,6 +93,7 @@ struct snapshot {
     uint64_t version; /* counts up with every publication on this node */
     struct arena arena;
     struct service *services;
+    struct compiled_service **compiled_services; /* referenced: what they borrow from, as many */
     uint32_t service_count;
     struct route *routes;
     struct compiled_route **compiled; /* referenced: what the routes borrow from, as many */

@@ -130,6 +130,11 @@ struct tls_client *tls_client_ref(struct tls_client *client)
     return client;
 }
 
+bool tls_client_is_last(const struct tls_client *client)
+{
+    return !client || atomic_load_explicit(&client->refs, memory_order_acquire) == 1;
+}
+
 void tls_client_unref(struct tls_client *client)
 {
     if (!client || atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1)

@@ -38,6 +38,8 @@ struct tls_client_settings {
 int tls_client_create(const struct tls_client_settings *settings, struct tls_client **ret);
 struct tls_client *tls_client_ref(struct tls_client *client);
 void tls_client_unref(struct tls_client *client); /* NULL is fine */
+/* Whether the caller's reference is the last one; NULL: it is. */
+bool tls_client_is_last(const struct tls_client *client);
 
 /* Begins the handshake on a stream that is connected; its on_secured tells the end. `name` is whom
  * we want to speak to, a host name or an IP address, and what the certificate is checked for.

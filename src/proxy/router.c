@@ -27,27 +27,6 @@ struct search {
     struct cursor cursors[MAX_CURSORS];
 };
 
-static int compare_text(struct str a, struct str b)
-{
-    size_t shorter = a.len < b.len ? a.len : b.len;
-    int order = shorter ? memcmp(a.ptr, b.ptr, shorter) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-static int by_place(const void *left, const void *right)
-{
-    const struct router_placement *a = left, *b = right;
-    int order = (a->kind > b->kind) - (a->kind < b->kind);
-    if (!order)
-        order = compare_text(a->host, b->host);
-    if (!order)
-        order = compare_text(a->prefix, b->prefix);
-    if (!order)
-        order =
-            (a->entry.candidate > b->entry.candidate) - (a->entry.candidate < b->entry.candidate);
-    return order;
-}
-
 static uint32_t hosts_of(const struct router_candidate *candidate)
 {
     return candidate->route->host_count > 0 ? candidate->route->host_count : 1;
@@ -131,26 +110,29 @@ static int build(struct router *router)
     if (!placements || !scratch)
         goto out;
     place_all(router, placements);
-    qsort(placements, count, sizeof(*placements), by_place);
-    rc = build_trees(router, placements, (uint32_t)count, scratch);
+    rc = router_sort_placements(placements, (uint32_t)count);
+    if (!rc)
+        rc = build_trees(router, placements, (uint32_t)count, scratch);
 out:
     free(placements);
     free(scratch);
     return rc;
 }
 
-int router_create(const struct route *routes, uint32_t count, struct router **ret,
-                  struct error *err)
+int router_create(const struct route *routes, uint32_t count, const struct router *before,
+                  struct router **ret, struct error *err)
 {
     struct router *router = calloc(1, sizeof(*router));
     if (!router)
         return UV_ENOMEM;
     arena_init(&router->arena, ARENA_BLOCK_BYTES, SIZE_MAX);
     router->any_host_tree = ROUTER_NO_TREE;
+    router->before = before;
 
     int rc = router_candidates_create(router, routes, count, err);
     if (!rc)
         rc = build(router);
+    router->before = NULL;
     if (rc) {
         router_destroy(router);
         return rc;
@@ -163,7 +145,7 @@ void router_destroy(struct router *router)
 {
     if (!router)
         return;
-    router_candidates_destroy(router);
+    router_patterns_deinit(router);
     arena_deinit(&router->arena);
     free(router);
 }

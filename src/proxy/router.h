@@ -36,9 +36,10 @@ struct router_match {
     const struct router_regex *regex; /* the winning path matcher's; NULL: it is literal */
 };
 
-/* 0 and an owned router; UV_ENOMEM; UV_EINVAL with *err naming the route and the bad regex. */
-int router_create(const struct route *routes, uint32_t count, struct router **ret,
-                  struct error *err);
+/* 0 and an owned router; UV_ENOMEM; UV_EINVAL with *err naming the route and the bad regex. What
+ * `before` (NULL: none; borrowed during the call) has compiled is not compiled again. */
+int router_create(const struct route *routes, uint32_t count, const struct router *before,
+                  struct router **ret, struct error *err);
 void router_destroy(struct router *router); /* NULL is fine */
 
 /* False when no route matches. Allocates nothing. */

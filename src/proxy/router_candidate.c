@@ -4,9 +4,6 @@
 
 #include <uv.h> /* error codes only */
 
-/* More do not count; the field that Kong keeps the number in is one byte wide. */
-#define MAX_RANKED_HEADERS 255
-
 #define HTTP_PROTOCOLS (PROTOCOL_HTTP | PROTOCOL_HTTPS | PROTOCOL_GRPC | PROTOCOL_GRPCS)
 
 static bool is_regex_path(struct str path)
@@ -25,48 +22,6 @@ static bool has_plain_hosts_only(const struct route *route)
         if (memchr(route->hosts[i].ptr, '*', route->hosts[i].len))
             return false;
     return route->host_count > 0;
-}
-
-/* -1 when a is greater: the greater comes first. */
-static int descending(int64_t a, int64_t b)
-{
-    return a > b ? -1 : a < b;
-}
-
-static int compare_text(struct str a, struct str b)
-{
-    size_t shorter = a.len < b.len ? a.len : b.len;
-    int order = shorter ? memcmp(a.ptr, b.ptr, shorter) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-static uint32_t ranked_headers(const struct route *route)
-{
-    return route->header_count < MAX_RANKED_HEADERS ? route->header_count : MAX_RANKED_HEADERS;
-}
-
-/* Kong's order (traditional_compatible): the first difference decides. */
-static int by_precedence(const void *left, const void *right)
-{
-    const struct router_candidate *a = left, *b = right;
-    int order = descending(a->attribute_count, b->attribute_count);
-    if (!order)
-        order = descending(a->hosts_are_plain, b->hosts_are_plain);
-    if (!order)
-        order = descending(ranked_headers(a->route), ranked_headers(b->route));
-    if (!order)
-        order = descending(a->regex != NULL, b->regex != NULL);
-    if (!order && a->regex)
-        order = descending(a->route->regex_priority, b->route->regex_priority);
-    if (!order && !a->regex)
-        order = descending((int64_t)a->prefix.len, (int64_t)b->prefix.len);
-    if (!order)
-        order = descending(b->route->created_at, a->route->created_at);
-    if (!order)
-        order = compare_text(a->route->id, b->route->id);
-    if (!order)
-        order = descending(b->path_index, a->path_index);
-    return order;
 }
 
 static uint8_t count_attributes(const struct route *route)
@@ -101,7 +56,8 @@ static int set_path(struct router *router, struct router_candidate *candidate, s
         return UV_ENOMEM;
     candidate->prefix = str_make(prefix, router_regex_literal_prefix(path, prefix));
     candidate->is_checked = true;
-    int rc = router_regex_compile(path, true, false, &candidate->regex, message, sizeof(message));
+    int rc = router_patterns_get(router, ROUTER_PATTERN_PATH, path, &candidate->regex, message,
+                                 sizeof(message));
     return rc == UV_EINVAL ? bad_regex(route, "paths", path, message, err) : rc;
 }
 
@@ -121,12 +77,11 @@ static int set_header_regexes(struct router *router, struct router_candidate *ca
             if (!candidate->header_regex)
                 return UV_ENOMEM;
             memset(candidate->header_regex, 0, size);
-            candidate->header_regex_count = route->header_count;
         }
         struct str regex = route->headers[i].values[0];
         regex = str_make(regex.ptr + 2, regex.len - 2);
-        int rc = router_regex_compile(regex, false, true, &candidate->header_regex[i], message,
-                                      sizeof(message));
+        int rc = router_patterns_get(router, ROUTER_PATTERN_HEADER, regex,
+                                     &candidate->header_regex[i], message, sizeof(message));
         if (rc)
             return rc == UV_EINVAL ? bad_regex(route, "headers", regex, message, err) : rc;
     }
@@ -136,7 +91,6 @@ static int set_header_regexes(struct router *router, struct router_candidate *ca
 static int add_candidate(struct router *router, const struct route *route, uint32_t path_index,
                          struct error *err)
 {
-    /* Counted before it is whole, so that its regexes are freed whatever happens. */
     struct router_candidate *candidate = &router->candidates[router->candidate_count++];
     *candidate = (struct router_candidate){
         .route = route,
@@ -173,19 +127,7 @@ int router_candidates_create(struct router *router, const struct route *routes, 
                 return rc;
         }
     }
-    qsort(router->candidates, router->candidate_count, sizeof(*router->candidates), by_precedence);
-    return 0;
-}
-
-void router_candidates_destroy(struct router *router)
-{
-    for (uint32_t i = 0; i < router->candidate_count; i++) {
-        struct router_candidate *candidate = &router->candidates[i];
-        router_regex_destroy(candidate->regex);
-        for (uint32_t j = 0; j < candidate->header_regex_count; j++)
-            router_regex_destroy(candidate->header_regex[j]);
-    }
-    router->candidate_count = 0;
+    return router_sort_candidates(router);
 }
 
 static bool is_listed(const struct str *list, uint32_t count, struct str s)

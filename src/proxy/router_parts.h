@@ -1,7 +1,9 @@
 /* router_parts.h - what the files of the router share; nobody else's business.
  *
  *   router_candidate.c   a route with one of its paths: its rank, and whether a request meets it
+ *   router_sort.c        candidates by precedence, and what is to become trees
  *   router_regex.c       regexes
+ *   router_patterns.c    regexes that one router leaves for the next
  *   router_tree.c        path prefixes as trees, one for each host name
  *   router_hosts.c       host names to trees
  *   router.c             builds them, and finds
@@ -19,6 +21,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "proxy/router.h"
 #include "proxy/router_regex.h"
@@ -29,9 +32,8 @@
  * precedence: the lower index wins. */
 struct router_candidate {
     const struct route *route;
-    struct router_regex *regex;         /* owned; NULL: the path is literal, or there is none */
-    struct router_regex **header_regex; /* by the route's headers; owned; NULL: none has one */
-    uint32_t header_regex_count;        /* so that destroying needs no route */
+    struct router_regex *regex;         /* borrowed; NULL: the path is literal, or there is none */
+    struct router_regex **header_regex; /* by the route's headers; borrowed; NULL: none has one */
     struct str prefix;
     uint32_t path_index; /* in the route's paths */
     uint8_t attribute_count;
@@ -84,6 +86,8 @@ struct router_host_table {
 
 struct router {
     struct arena arena;
+    const struct router *before; /* while it is built; NULL: none */
+    struct map patterns;         /* kind and text → struct router_pattern; owns references */
     struct router_candidate *candidates;
     uint32_t candidate_count;
     struct router_entry *entries;
@@ -99,11 +103,30 @@ struct router {
 /* All candidates of the routes, sorted. */
 int router_candidates_create(struct router *router, const struct route *routes, uint32_t count,
                              struct error *err);
-void router_candidates_destroy(struct router *router);
 /* Whether the request meets all that host and path prefix do not tell. *ret_len is what the path
  * matcher takes of the path. */
 bool router_candidate_is_met(const struct router_candidate *candidate,
                              const struct router_query *query, uint32_t *ret_len);
+
+/* router_patterns.c */
+
+enum router_pattern_kind {
+    ROUTER_PATTERN_PATH = 'p',   /* anchored */
+    ROUTER_PATTERN_HEADER = 'h', /* case is ignored */
+};
+
+/* The regex of that text, borrowed from the router: its own, that of the router before, or a new
+ * one. As router_regex_compile. */
+int router_patterns_get(struct router *router, enum router_pattern_kind kind, struct str text,
+                        struct router_regex **ret, char *message, size_t size);
+void router_patterns_deinit(struct router *router);
+
+/* router_sort.c */
+
+/* The lower index wins then. 0 or UV_ENOMEM. */
+int router_sort_candidates(struct router *router);
+/* By kind, host, prefix and candidate; they come in order of candidates. 0 or UV_ENOMEM. */
+int router_sort_placements(struct router_placement *placements, uint32_t count);
 
 /* router_tree.c */
 

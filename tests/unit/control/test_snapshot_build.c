@@ -15,7 +15,7 @@ struct fixture {
     uv_loop_t loop;
     struct config *config;
     struct registry *registry;
-    struct route_cache cache;
+    struct build_cache cache;
     struct snapshot *snapshot; /* the last one built */
 };
 
@@ -42,7 +42,7 @@ static void on_closed(void *arg)
 static void teardown(struct fixture *fixture)
 {
     snapshot_unref(fixture->snapshot);
-    route_cache_deinit(&fixture->cache);
+    build_cache_deinit(&fixture->cache);
     registry_close(fixture->registry, on_closed, NULL);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     config_destroy(fixture->config);
@@ -204,9 +204,129 @@ TEST(routes_of_a_disabled_service_do_not_exist_and_those_without_one_do)
     teardown(&fixture);
 }
 
+static void remove_row(struct fixture *fixture, const char *entity, const char *id)
+{
+    struct config_change change = {0};
+    struct violation violation = {0};
+    assert_int_equal(config_plan_remove(fixture->config, entity_find(str_of(entity)), str_of(id),
+                                        NULL, NULL, &change, &violation),
+                     0);
+    config_apply(fixture->config, &change);
+    config_change_deinit(&change);
+    violation_deinit(&violation);
+}
+
+static const struct endpoints *endpoints_of_first(const struct fixture *fixture)
+{
+    return upstream_state_endpoints(fixture->snapshot->services[0].upstream);
+}
+
+TEST(a_service_that_stays_follows_its_upstream)
+{
+    struct fixture fixture;
+    setup(&fixture);
+    insert(&fixture, "services", "{\"host\":\"pool\",\"port\":1001}");
+    build(&fixture);
+    build(&fixture); /* nothing has changed */
+    struct upstream_state *of_host = fixture.snapshot->services[0].upstream;
+    assert_ptr_equal(of_host, registry_find(fixture.registry, STR("host:pool:1001")));
+    assert_true(str_equal(fixture.snapshot->services[0].host_header, STR("pool:1001")));
+
+    insert(&fixture, "upstreams",
+           "{\"id\":\"" UPSTREAM_ID "\",\"name\":\"pool\",\"host_header\":\"h\"}");
+    build(&fixture);
+    assert_int_equal(endpoints_of_first(&fixture)->count, 0);
+    assert_null(registry_find(fixture.registry, STR("host:pool:1001")));
+    assert_true(str_equal(fixture.snapshot->services[0].host_header, STR("h")));
+
+    for (int count = 1; count <= 2; count++) {
+        char json[128];
+        snprintf(json, sizeof(json),
+                 "{\"target\":\"127.0.0.1:%d\",\"upstream\":{\"id\":\"" UPSTREAM_ID "\"}}", count);
+        insert(&fixture, "targets", json);
+        build(&fixture);
+        assert_int_equal(endpoints_of_first(&fixture)->count, count);
+        build(&fixture);
+        assert_int_equal(endpoints_of_first(&fixture)->count, count);
+    }
+
+    remove_row(&fixture, "upstreams", UPSTREAM_ID);
+    build(&fixture);
+    assert_ptr_equal(fixture.snapshot->services[0].upstream,
+                     registry_find(fixture.registry, STR("host:pool:1001")));
+    assert_null(registry_find(fixture.registry, STR("upstream:" UPSTREAM_ID)));
+    assert_true(str_equal(fixture.snapshot->services[0].host_header, STR("pool:1001")));
+    teardown(&fixture);
+}
+
+/* Ids in order, so that services can come before, between and behind those that are there. */
+static void insert_pair(struct fixture *fixture, unsigned number)
+{
+    char json[256];
+    snprintf(json, sizeof(json),
+             "{\"id\":\"00000000-0000-0000-0000-0000000001%02u\",\"name\":\"n%u\","
+             "\"host\":\"127.0.0.1\"}",
+             number, number);
+    insert(fixture, "services", json);
+    snprintf(json, sizeof(json),
+             "{\"name\":\"n%u\",\"paths\":[\"/%u\"],"
+             "\"service\":{\"id\":\"00000000-0000-0000-0000-0000000001%02u\"}}",
+             number, number, number);
+    insert(fixture, "routes", json);
+}
+
+TEST(a_route_that_stays_finds_its_service_wherever_that_has_moved)
+{
+    static const unsigned order[] = {50, 40, 41, 60, 30, 55, 10, 11, 12, 13};
+    struct fixture fixture;
+    setup(&fixture);
+    for (unsigned i = 0; i < sizeof(order) / sizeof(*order); i++) {
+        insert_pair(&fixture, order[i]);
+        build(&fixture);
+        assert_int_equal(fixture.snapshot->route_count, i + 1);
+        for (unsigned at = 0; at <= i; at++) {
+            const struct route *route = &fixture.snapshot->routes[at];
+            assert_true(str_equal(route->service->name, route->name));
+            assert_non_null(route->service->upstream);
+        }
+    }
+    remove_row(&fixture, "routes", "n41");
+    remove_row(&fixture, "services", "n41");
+    build(&fixture);
+    for (unsigned at = 0; at < fixture.snapshot->route_count; at++)
+        assert_true(str_equal(fixture.snapshot->routes[at].service->name,
+                              fixture.snapshot->routes[at].name));
+    teardown(&fixture);
+}
+
+TEST(after_a_build_that_failed_all_is_there_again)
+{
+    struct error err;
+    struct snapshot *snapshot;
+    struct fixture fixture;
+    setup(&fixture);
+    insert_pair(&fixture, 1);
+    build(&fixture);
+    /* No request can write it; a row in a database may hold it. */
+    assert_int_equal(config_load(fixture.config, "routes", "00000000-0000-0000-0000-00000000000a",
+                                 "{\"paths\":[\"~/(\"],\"protocols\":[\"http\"]}"),
+                     0);
+    assert_int_equal(
+        snapshot_build(fixture.config, fixture.registry, &fixture.cache, 1, &snapshot, &err),
+        UV_EINVAL);
+    remove_row(&fixture, "routes", "00000000-0000-0000-0000-00000000000a");
+    build(&fixture);
+    assert_int_equal(fixture.snapshot->route_count, 1);
+    assert_int_equal(endpoints_of_first(&fixture)->count, 1);
+    teardown(&fixture);
+}
+
 RUN(T(a_service_and_its_route_are_compiled_whole), T(a_header_regex_keeps_its_case),
     T(a_number_that_was_cleared_works_as_its_default),
     T(the_port_of_a_host_header_is_left_out_where_the_scheme_says_it),
     T(a_host_that_names_an_upstream_gets_its_targets_and_host_header),
     T(an_upstream_and_its_target_states_survive_a_rebuild),
-    T(routes_of_a_disabled_service_do_not_exist_and_those_without_one_do))
+    T(routes_of_a_disabled_service_do_not_exist_and_those_without_one_do),
+    T(a_service_that_stays_follows_its_upstream),
+    T(a_route_that_stays_finds_its_service_wherever_that_has_moved),
+    T(after_a_build_that_failed_all_is_there_again))

@@ -69,9 +69,9 @@ static int teardown(void **state)
 
 static struct upstream_state *want_spec(const struct upstream_spec *spec)
 {
-    struct upstream_state *upstream;
-    assert_int_equal(registry_want(registry, spec, &upstream), 0);
-    return upstream;
+    struct wanted *wanted;
+    assert_int_equal(registry_want(registry, spec, &wanted), 0);
+    return registry_state(wanted);
 }
 
 /* A round with this one alone. */

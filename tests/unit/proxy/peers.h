@@ -232,7 +232,7 @@ static inline struct snapshot *stage_snapshot(struct stage *stage, uint64_t vers
     snapshot->service_count = 1;
     snapshot->routes = route;
     snapshot->route_count = 1;
-    assert_int_equal(router_create(route, 1, &snapshot->router, &err), 0);
+    assert_int_equal(router_create(route, 1, NULL, &snapshot->router, &err), 0);
     snapshot->destroy_router = router_destroy;
     return snapshot;
 }

@@ -45,7 +45,7 @@ static struct router *router_of(const struct route *routes, size_t count)
     struct error err = {0};
     router_destroy(built);
     built = NULL;
-    int rc = router_create(routes, (uint32_t)count, &built, &err);
+    int rc = router_create(routes, (uint32_t)count, NULL, &built, &err);
     if (rc)
         fail_msg("%s: %s", err.field, err.sentence);
     return built;
@@ -343,12 +343,32 @@ static void a_bad_regex_names_its_route(void **state)
     struct router *router = NULL;
     struct error err = {0};
 
-    assert_int_equal(router_create(bad_path, 2, &router, &err), UV_EINVAL);
+    assert_int_equal(router_create(bad_path, 2, NULL, &router, &err), UV_EINVAL);
     assert_null(router);
     assert_non_null(strstr(err.sentence, "route bad"));
     assert_non_null(strstr(err.sentence, "/(open"));
-    assert_int_equal(router_create(bad_header, 1, &router, &err), UV_EINVAL);
+    assert_int_equal(router_create(bad_header, 1, NULL, &router, &err), UV_EINVAL);
     assert_null(router);
+}
+
+static void a_router_goes_on_with_the_regexes_of_the_one_before(void **state)
+{
+    (void)state;
+    const struct route routes[] = {
+        ROUTE("path", PATHS(STR("~/(?<id>\\d+)$"))),
+        ROUTE("header", PATHS(STR("/h")), HEADERS(HEADER("x", STR("~*/(?<id>\\d+)$"))))};
+    struct router *before = NULL, *router = NULL;
+    struct router_query query = {.method = STR("GET"), .path = STR("/17")};
+    struct router_match first, second;
+    struct error err = {0};
+    assert_int_equal(router_create(routes, 2, NULL, &before, &err), 0);
+    assert_true(router_find(before, &query, &first));
+    assert_int_equal(router_create(routes, 2, before, &router, &err), 0);
+    assert_true(router_find(router, &query, &second));
+    assert_ptr_equal(first.regex, second.regex);
+    router_destroy(before);
+    assert_true(router_find(router, &query, &second)); /* it is still there */
+    router_destroy(router);
 }
 
 static void a_regex_that_works_too_hard_does_not_match(void **state)
@@ -449,6 +469,7 @@ int main(void)
         TEST(the_matched_length_is_the_path_matchers),
         TEST(routes_of_other_protocols_are_left_out),
         TEST(a_bad_regex_names_its_route),
+        TEST(a_router_goes_on_with_the_regexes_of_the_one_before),
         TEST(a_regex_that_works_too_hard_does_not_match),
         TEST(threads_share_a_router),
         TEST(many_nested_prefixes_are_compared),
