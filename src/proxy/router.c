@@ -72,23 +72,33 @@ static int create_host_tables(struct router *router, const struct router_placeme
     return 0;
 }
 
-static int build_trees(struct router *router, const struct router_placement *placements,
-                       uint32_t count, struct router_range *scratch)
+static int build_trees(struct router *router, struct router_placement *placements, uint32_t count,
+                       struct router_range *scratch)
 {
     /* A tree of n prefixes has fewer than n places where they part. */
-    size_t room = (size_t)count * 2 + 1;
+    size_t room = (size_t)count * 2 + 1, hosts = 0;
+    for (uint32_t at = 0; at < count; at = end_of_host(placements, at, count))
+        hosts++;
     router->nodes = arena_alloc(&router->arena, room * sizeof(*router->nodes));
     router->first_bytes = arena_alloc(&router->arena, room);
     router->entries = arena_alloc(&router->arena, room * sizeof(*router->entries));
-    if (!router->nodes || !router->first_bytes || !router->entries ||
+    router->filters = arena_alloc(&router->arena, (hosts + 1) * sizeof(*router->filters));
+    if (!router->nodes || !router->first_bytes || !router->entries || !router->filters ||
         create_host_tables(router, placements, count) != 0)
         return UV_ENOMEM;
 
-    for (uint32_t i = 0; i < count; i++)
-        router->entries[i] = placements[i].entry;
     for (uint32_t from = 0, to; from < count; from = to) {
+        struct router_filter *filter;
         to = end_of_host(placements, from, count);
+        if (router_filter_create(router, placements, from, to, &filter))
+            return UV_ENOMEM;
+        for (uint32_t i = from; i < to; i++)
+            router->entries[i] = placements[i].entry;
         uint32_t tree = router_tree_build(router, placements, from, to, scratch);
+        if (filter) {
+            router->nodes[tree].filter = router->filter_count;
+            router->filters[router->filter_count++] = filter;
+        }
         if (placements[from].kind == ROUTER_HOST_ANY)
             router->any_host_tree = tree;
         else
@@ -188,17 +198,31 @@ static void compare(struct search *search)
     search->cursor_count = 0;
 }
 
+static void add_cursor(struct search *search, const struct router_entry *entries, uint32_t count)
+{
+    if (search->cursor_count == MAX_CURSORS)
+        compare(search);
+    search->cursors[search->cursor_count++] = (struct cursor){entries, entries + count};
+}
+
+static void search_filter(struct search *search, const struct router_filter *filter)
+{
+    const struct router_entry *entries;
+    uint32_t count;
+    size_t at = 0;
+    while ((entries = router_filter_next(filter, search->query->path, &at, &count)))
+        add_cursor(search, entries, count);
+}
+
 static void search_tree(struct search *search, uint32_t node)
 {
     const struct router *router = search->router;
     const struct router_node *found;
     size_t at = 0;
+    if (router->nodes[node].filter != ROUTER_NO_FILTER)
+        search_filter(search, router->filters[router->nodes[node].filter]);
     while ((found = router_tree_next(router, search->query->path, &node, &at))) {
-        if (search->cursor_count == MAX_CURSORS)
-            compare(search);
-        const struct router_entry *entries = router->entries + found->first_entry;
-        search->cursors[search->cursor_count++] =
-            (struct cursor){entries, entries + found->entry_count};
+        add_cursor(search, router->entries + found->first_entry, found->entry_count);
     }
 }
 

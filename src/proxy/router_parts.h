@@ -4,6 +4,8 @@
  *   router_sort.c        candidates by precedence, and what is to become trees
  *   router_regex.c       regexes
  *   router_patterns.c    regexes that one router leaves for the next
+ *   router_required.c    what a regex's matches must hold
+ *   router_filter.c      of many regexes in one place those that may match
  *   router_tree.c        path prefixes as trees, one for each host name
  *   router_hosts.c       host names to trees
  *   router.c             builds them, and finds
@@ -27,6 +29,7 @@
 #include "proxy/router_regex.h"
 
 #define ROUTER_NO_TREE UINT32_MAX
+#define ROUTER_NO_FILTER UINT32_MAX
 
 /* A route with one of its paths, or with none when it has none. Their array is sorted by
  * precedence: the lower index wins. */
@@ -56,6 +59,7 @@ struct router_node {
     uint32_t child_count;
     uint32_t first_entry; /* entries whose prefix ends here, by candidate */
     uint32_t entry_count;
+    uint32_t filter; /* of a root: where among the filters its tree's is; ROUTER_NO_FILTER: none */
 };
 
 enum router_host_kind {
@@ -72,6 +76,17 @@ struct router_placement {
     struct str host;
     struct str prefix;
     struct router_entry entry;
+    struct str literal; /* that a regex's matches hold; empty: not looked for, or none */
+    bool is_filtered;   /* stands in the filter, behind the others of its prefix */
+};
+
+struct router_filter_slot;
+
+/* Of one tree. */
+struct router_filter {
+    uint64_t *bits; /* which hashes there are */
+    struct router_filter_slot *slots;
+    uint32_t bit_mask, slot_mask;
 };
 
 struct router_host_slot {
@@ -94,6 +109,8 @@ struct router {
     struct router_node *nodes;
     char *first_bytes; /* of the nodes' labels, so that a child is found by memchr */
     uint32_t node_count;
+    const struct router_filter **filters; /* of trees that have one */
+    uint32_t filter_count;
     uint32_t any_host_tree;
     struct router_host_table hosts[ROUTER_HOST_KINDS];
 };
@@ -144,6 +161,16 @@ uint32_t router_tree_build(struct router *router, const struct router_placement 
  * or NULL at the end. Start with *node = root and *at = 0. */
 const struct router_node *router_tree_next(const struct router *router, struct str path,
                                            uint32_t *node, size_t *at);
+
+/* router_filter.c */
+
+/* Takes of a tree's placements those regexes that are better found by what they hold. *ret is in
+ * the arena; NULL: none is. 0 or UV_ENOMEM. */
+int router_filter_create(struct router *router, struct router_placement *placements, uint32_t from,
+                         uint32_t to, struct router_filter **ret);
+/* The next entries, by candidate, that a path may meet; NULL at the end. Start with *at = 0. */
+const struct router_entry *router_filter_next(const struct router_filter *filter, struct str path,
+                                              size_t *at, uint32_t *ret_count);
 
 /* router_hosts.c */
 

@@ -33,4 +33,9 @@ bool router_regex_capture_number(const struct router_regex *regex, struct str su
  * `out`, which has room for pattern.len. Returns its length. */
 size_t router_regex_literal_prefix(struct str pattern, char *out);
 
+/* Writes the longest literal text that we know every match of the pattern to hold somewhere,
+ * perhaps none, to `out`, which has room for twice pattern.len. Returns its length.
+ * router_required.c. */
+size_t router_regex_required_literal(struct str pattern, char *out);
+
 #endif

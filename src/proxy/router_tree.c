@@ -26,14 +26,14 @@ static void split_range(struct router *router, const struct router_placement *pl
         .label_len = depth - range.depth,
         .first_child = router->node_count,
         .first_entry = range.from,
+        .filter = ROUTER_NO_FILTER,
     };
     if (node->label_len) /* but for a root, always */
         router->first_bytes[index] = node->label[0];
 
     uint32_t at = range.from;
     while (at < range.to && placements[at].prefix.len == depth)
-        at++;
-    node->entry_count = at - range.from;
+        node->entry_count += !placements[at++].is_filtered;
 
     while (at < range.to) {
         uint32_t from = at;

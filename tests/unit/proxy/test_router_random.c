@@ -33,11 +33,29 @@ static const struct str methods[] = {STR("GET"), STR("POST"), STR("PUT")};
 static const struct str hosts[] = {
     STR("a.com"), STR("b.a.com"),  STR("*.a.com"),    STR("*.com"),  STR("a.*"),  STR("b.*"),
     STR("b.a.*"), STR("a.com:81"), STR("*.a.com:81"), STR("a.*:80"), STR("x.org")};
-static const struct str paths[] = {
-    STR("/"),         STR("/a"),       STR("/a/"),    STR("/ab"),       STR("/a/b"),
-    STR("/a/b/c"),    STR("/b"),       STR("/b/1"),   STR("~/a"),       STR("~/a/\\d+"),
-    STR("~/[ab]+"),   STR("~/a|/b/c"), STR("~/ab?c"), STR("~/(a|b)/c"), STR("~/a(?i)B"),
-    STR("~/b/1{2,}"), STR("~/a\\/b$"), STR("~/.*c")};
+static const struct str paths[] = {STR("/"),
+                                   STR("/a"),
+                                   STR("/a/"),
+                                   STR("/ab"),
+                                   STR("/a/b"),
+                                   STR("/a/b/c"),
+                                   STR("/b"),
+                                   STR("/b/1"),
+                                   STR("~/a"),
+                                   STR("~/a/\\d+"),
+                                   STR("~/[ab]+"),
+                                   STR("~/a|/b/c"),
+                                   STR("~/ab?c"),
+                                   STR("~/(a|b)/c"),
+                                   STR("~/a(?i)B"),
+                                   STR("~/b/1{2,}"),
+                                   STR("~/a\\/b$"),
+                                   STR("~/.*c"),
+                                   STR("~/[ab]+/b/c"),
+                                   STR("~/.*/c/1234"),
+                                   STR("~/[^/]+/(x|y)/b/c"),
+                                   STR("~/.?.?/b/cde?"),
+                                   STR("~/(?:a|b)/x/b/+c")};
 static const struct str values[] = {STR("1"), STR("2"), STR("x y")};
 static const struct str value_regexes[] = {STR("~*^[12]"), STR("~*y$")};
 static const struct str snis[] = {STR("a.com"), STR("*.com"), STR("x.*")};
@@ -253,10 +271,11 @@ static void roll_query(struct router_query *query, struct http_head *head, char 
     static const struct str names[] = {STR("a.com"), STR("b.a.com"), STR("c.b.a.com"),
                                        STR("a.net"), STR("b.net"),   STR("x.org"),
                                        STR("com"),   STR(".com"),    STR("a.")};
-    static const struct str targets[] = {STR("/"),       STR("/a"),     STR("/ab"),   STR("/abc"),
-                                         STR("/a/b"),    STR("/a/b/c"), STR("/a/12"), STR("/b"),
-                                         STR("/b/c"),    STR("/b/111"), STR("/aB"),   STR("/z"),
-                                         STR("/a/b/cde")};
+    static const struct str targets[] = {
+        STR("/"),           STR("/a"),           STR("/ab"),      STR("/abc"),     STR("/a/b"),
+        STR("/a/b/c"),      STR("/a/12"),        STR("/b"),       STR("/b/c"),     STR("/b/111"),
+        STR("/aB"),         STR("/z"),           STR("/a/b/cde"), STR("/a/x/b/c"), STR("/b/y/b/c"),
+        STR("/b/b/c/1234"), STR("/a/c/1234/b/c")};
     char *at = bytes + sprintf(bytes, "GET / HTTP/1.0\r\n");
     for (uint32_t i = roll(4); i > 0; i--)
         at += sprintf(at, "X-%c: %.*s\r\n", roll(2) ? 'A' : 'b', STR_ARG(ROLL_ONE(values)));
