@@ -187,14 +187,9 @@ static void add_path(json_t *paths, const struct admin_endpoint *endpoint)
 static json_t *components(void)
 {
     json_t *schemas = json_object();
-    char name[REF_BYTES];
-    for (size_t i = 0; entities[i]; i++) {
-        if (entities[i]->is_internal)
-            continue;
-        snprintf(name, sizeof(name), "%s.input", entities[i]->name);
-        json_object_set_new(schemas, entities[i]->name, admin_openapi_entity(entities[i]));
-        json_object_set_new(schemas, name, admin_openapi_input(entities[i]));
-    }
+    for (size_t i = 0; entities[i]; i++)
+        if (!entities[i]->is_internal)
+            admin_openapi_add_entity(schemas, entities[i]);
     json_object_set_new(schemas, "problem",
                         json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}, s:[s]}", "type",
                                   "object", "properties", "code", "type", "integer", "name", "type",

@@ -9,9 +9,9 @@
 
 void admin_openapi(struct admin_request *request);
 
-/* The JSON Schema of an entity's bodies as they are answered. Owned. */
-json_t *admin_openapi_entity(const struct entity *entity);
-/* The same of bodies that are sent: nothing is required, and defaults are told. Owned. */
-json_t *admin_openapi_input(const struct entity *entity);
+/* Adds the JSON Schemas of an entity's bodies: as they are answered under its name, as they are
+ * sent with ".input" behind it. One with variants (plugins) is one of these, each with all fields
+ * of its own: "plugins.key-auth", "plugins.key-auth.input". */
+void admin_openapi_add_entity(json_t *schemas, const struct entity *entity);
 
 #endif

@@ -1,6 +1,7 @@
 /* openapi_schema.c - the fields of an entity as JSON Schema (2020-12, which OpenAPI 3.1 takes). */
 #include "admin/openapi.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "model/entity_shorthand.h"
@@ -151,7 +152,7 @@ static json_t *schema_of(const struct field *field, enum side side)
     if (field->fields && !field->null_only) {
         set_fields(out, field->fields, side);
         add_shorthands(out, field->shorthands, side);
-        if (field->fields->name) /* a plugin's: /schemas/plugins/{name} says what it holds */
+        if (field->fields->name) /* what has none takes anything */
             json_object_set_new(out, "additionalProperties", json_false());
     }
     if (field->default_json)
@@ -173,14 +174,52 @@ static json_t *entity_schema(const struct entity *entity, enum side side)
     return out;
 }
 
-json_t *admin_openapi_entity(const struct entity *entity)
+static json_t *body_schema(const struct entity *entity, enum side side)
 {
-    json_t *out = entity_schema(entity, ANSWERED);
-    json_object_set_new(out, "additionalProperties", json_false());
+    json_t *out = entity_schema(entity, side);
+    if (side == ANSWERED)
+        json_object_set_new(out, "additionalProperties", json_false());
     return out;
 }
 
-json_t *admin_openapi_input(const struct entity *entity)
+/* ---- components ---- */
+
+#define NAME_BYTES 128
+
+static const char *suffix_of(enum side side)
 {
-    return entity_schema(entity, SENT);
+    return side == SENT ? ".input" : "";
+}
+
+/* One of the variants, told apart by the field that says which: "plugins.key-auth". */
+static json_t *add_variants(json_t *schemas, const struct entity *entity, enum side side)
+{
+    const struct entity_variants *variants = entity->variants;
+    json_t *one_of = json_array(), *mapping = json_object();
+    const char *variant;
+    char name[NAME_BYTES], ref[NAME_BYTES + 32];
+    for (size_t i = 0; (variant = variants->name_at(i)); i++) {
+        snprintf(name, sizeof(name), "%s.%s%s", entity->name, variant, suffix_of(side));
+        snprintf(ref, sizeof(ref), "#/components/schemas/%s", name);
+        json_t *schema = body_schema(variants->find(str_of(variant)), side);
+        json_object_set_new(json_object_get(schema, "properties"), variants->key,
+                            json_pack("{s:s}", "const", variant));
+        json_object_set_new(schemas, name, schema);
+        json_array_append_new(one_of, json_pack("{s:s}", "$ref", ref));
+        json_object_set_new(mapping, variant, json_string(ref));
+    }
+    return json_pack("{s:o, s:{s:s, s:o}}", "oneOf", one_of, "discriminator", "propertyName",
+                     variants->key, "mapping", mapping);
+}
+
+void admin_openapi_add_entity(json_t *schemas, const struct entity *entity)
+{
+    static const enum side sides[] = {ANSWERED, SENT};
+    char name[NAME_BYTES];
+    for (size_t i = 0; i < 2; i++) {
+        json_t *schema = entity->variants ? add_variants(schemas, entity, sides[i])
+                                          : body_schema(entity, sides[i]);
+        snprintf(name, sizeof(name), "%s%s", entity->name, suffix_of(sides[i]));
+        json_object_set_new(schemas, name, schema);
+    }
 }

@@ -88,6 +88,7 @@ enum entity_operation { ENTITY_INSERT, ENTITY_REPLACE, ENTITY_UPDATE };
 struct entity_variants {
     const char *key; /* the field that says which */
     const struct entity *(*find)(struct str name);
+    const char *(*name_at)(size_t i); /* of all that there are; NULL behind the last */
     const char *unknown[2]; /* what stands before and behind a name that there is no variant of */
 };
 

@@ -124,9 +124,15 @@ static void prepare(json_t *input, enum entity_operation operation, struct viola
 
 static const struct entity *find_variant(struct str name);
 
+static const char *name_at(size_t i)
+{
+    return i < PLUGIN_COUNT ? plugin_schemas[i]->name : NULL;
+}
+
 static const struct entity_variants variants = {
     .key = "name",
     .find = find_variant,
+    .name_at = name_at,
     .unknown = {"plugin '", "' not enabled; add it to the 'plugins' configuration property"},
 };
 

@@ -72,8 +72,15 @@ static const struct entity *find_variant(struct str name)
     return str_equal(name, STR("env")) ? &env_vault : NULL;
 }
 
-static const struct entity_variants variants = {
-    .key = "name", .find = find_variant, .unknown = {"vault '", "' is not installed"}};
+static const char *name_at(size_t i)
+{
+    return i == 0 ? "env" : NULL;
+}
+
+static const struct entity_variants variants = {.key = "name",
+                                                .find = find_variant,
+                                                .name_at = name_at,
+                                                .unknown = {"vault '", "' is not installed"}};
 
 const struct entity vault_entity = {
     .name = "vaults",

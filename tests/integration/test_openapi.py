@@ -97,6 +97,21 @@ def test_lists_and_entities_are_what_it_says(loaded):
     assert len(checked) >= 17
 
 
+def test_a_plugins_configuration_is_told_field_by_field(weir):
+    document = weir.admin.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    names = weir.admin.get("/plugins/enabled").json()["enabled_plugins"]
+    assert set(schemas["plugins"]["discriminator"]["mapping"]) >= set(names)
+    assert schemas["plugins.cors"]["properties"]["config"]["properties"]["max_age"]
+    whole = DIALECT({"$ref": "#/components/schemas/plugins.input", "components": document["components"]})
+    assert whole.is_valid({"name": "rate-limiting", "config": {"minute": 5, "policy": "local"}})
+    for wrong in ({"name": "rate-limiting", "config": {"minute": "five"}},
+                  {"name": "rate-limiting", "config": {"max_age": 5}},
+                  {"name": "cors", "config": {"minute": 5}},
+                  {"name": "nobodys"}):
+        assert not whole.is_valid(wrong), wrong
+
+
 def test_writes_and_refusals_are_what_it_says(weir):
     described = Described(weir.admin)
     admin = weir.admin
