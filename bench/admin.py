@@ -127,6 +127,12 @@ def fill(node, folder, count):
     run_weir(node, "config", "import", filled)
 
 
+def control_cpu(node):
+    """Seconds that control's thread, the process's first, has run."""
+    with open(f"/proc/{node.pid}/task/{node.pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0]) / 1e9
+
+
 def build_figures(admin):
     """Builds of the configuration so far, and their seconds."""
     text = admin.ask("GET", "/metrics").decode()
@@ -137,12 +143,15 @@ def build_figures(admin):
 def measure_writes(node, count, total):
     admin = Client(node.admin_port)
     rows, times = [], []
+    before = control_cpu(node)
     for number in range(count):
         body = {"read_timeout": 1000 + number}
         took, _ = seconds_of(lambda: admin.ask("PATCH", f"/services/service-{number % total}", body))
         times.append(took)
     rows.append(("PATCH of a service, one after the other: p50, p99",
                  f"{milliseconds(statistics.median(times))}, {milliseconds(percentile(times, 99))}"))
+    rows.append(("the same: CPU of control for each",
+                 milliseconds((control_cpu(node) - before) / count)))
     rows.append(("the same, a second", f"{count / sum(times):,.0f}"))
     creates = [("POST", "/services/s/routes", {"paths": [f"/parallel/{number}"]})
                for number in range(count)]
@@ -168,11 +177,13 @@ def measure_lists(node, total, seconds):
     rows.append((f"all {seen:,} routes by pages of 1,000", milliseconds(took)))
     for name, path in (("list of 100", "/routes?size=100"), ("list of 1,000", "/routes?size=1000"),
                        ("service by its name", f"/services/service-{total // 2}")):
-        done, began = 0, time.perf_counter()
+        done, began, before = 0, time.perf_counter(), control_cpu(node)
         while time.perf_counter() - began < seconds:
             admin.ask("GET", path)
             done += 1
-        rows.append((f"{name}, a second", f"{done / (time.perf_counter() - began):,.0f}"))
+        rows.append((f"{name}: a second; CPU of control for each",
+                     f"{done / (time.perf_counter() - began):,.0f}; "
+                     f"{milliseconds((control_cpu(node) - before) / done)}"))
     return rows
 
 
