@@ -36,7 +36,8 @@ void admin_config_read(struct admin_request *request)
 {
     if (!is_without_database(request))
         return;
-    json_t *file = declarative_export(request->node->config);
+    json_t *file = request->hides_secrets ? declarative_export_masked(request->node->config)
+                                          : declarative_export(request->node->config);
     char *text = file ? declarative_to_yaml(file) : NULL;
     json_decref(file);
     if (text)

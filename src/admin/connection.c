@@ -385,6 +385,7 @@ static bool ask_guard(struct connection *conn)
         return false;
     }
     request->is_audited = admin_guard_audits(guard);
+    request->hides_secrets = verdict.hides_secrets;
     uv_ip_name((const struct sockaddr *)&conn->peer, request->client, sizeof(request->client));
     if (verdict.name[0])
         memcpy(request->caller, verdict.name, sizeof(request->caller));

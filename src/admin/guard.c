@@ -130,6 +130,7 @@ static void ask_tokens(struct admin_guard *guard, const struct guard_question *q
         return;
     }
     memcpy(verdict->name, token->name, sizeof(verdict->name));
+    verdict->hides_secrets = token->role != ADMIN_OPERATOR;
     if (question->is_write && token->role != ADMIN_OPERATOR) {
         verdict->status = 403;
         snprintf(verdict->message, sizeof(verdict->message),

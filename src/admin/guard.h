@@ -50,6 +50,7 @@ struct guard_verdict {
     /* For the answer's WWW-Authenticate; NULL: none. */
     const char *challenge;
     char name[TOKENS_NAME_BYTES]; /* the token's; empty: none was shown, or it is not known */
+    bool hides_secrets;           /* who asks may only look */
 };
 
 /* Refusals are logged, one a second at most. */

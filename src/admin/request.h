@@ -59,6 +59,7 @@ struct admin_request {
     bool is_audited;
     char client[64];                /* the address, without its port */
     char caller[TOKENS_NAME_BYTES]; /* the token's name; empty: none is needed */
+    bool hides_secrets;             /* from who asks: their role is to look */
     json_t *before;                 /* owned: of each row of write.change; NULL: not planned */
 
     /* Where it belongs. */

@@ -76,6 +76,8 @@ const char *declarative_name(const struct entity *entity, const json_t *row);
 /* All configuration as such a file would have it, nested, with ids and times. Owned; NULL: no
  * memory. */
 json_t *declarative_export(const struct config *config);
+/* The same without secrets (mask.h): to be looked at, not to be imported. */
+json_t *declarative_export_masked(const struct config *config);
 /* As YAML text; owned, NULL: no memory. */
 char *declarative_to_yaml(const json_t *file);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/config_table.h"
+#include "model/mask.h"
 
 /* What a row nests under, by preference: the one that it is most about. */
 static const char *const homes[] = {"consumer",    "route", "service", "upstream",
@@ -13,6 +14,7 @@ static const char *const homes[] = {"consumer",    "route", "service", "upstream
 struct export
 {
     const struct config *config;
+    bool masks_secrets;
     bool needs_stored; /* a secret is there that cannot be told from its hash */
 };
 
@@ -100,7 +102,9 @@ static json_t *export_children(struct export *export, const struct entity *entit
 static json_t *export_row(struct export *export, const struct entity *entity, const json_t *row)
 {
     const struct entity *variant = entity_variant(entity, row, NULL);
-    json_t *out = told((variant ? variant : entity)->fields, row);
+    json_t *masked = export->masks_secrets ? mask_row(entity, row) : NULL;
+    json_t *out = told((variant ? variant : entity)->fields, masked ? masked : row);
+    json_decref(masked);
     if (entity->has_ttl && entity->show)
         entity->show(row, out);
     export->needs_stored |= holds_hash(entity, row);
@@ -127,9 +131,9 @@ static json_t *export_kind(struct export *export, const struct entity *entity)
     return list;
 }
 
-json_t *declarative_export(const struct config *config)
+static json_t *export_all(const struct config *config, bool masks_secrets)
 {
-    struct export export = {.config = config};
+    struct export export = {.config = config, .masks_secrets = masks_secrets};
     json_t *kinds = json_object(), *ours = json_object();
     for (size_t i = 0; entities[i]; i++) {
         if (entities[i]->is_unexported)
@@ -147,4 +151,14 @@ json_t *declarative_export(const struct config *config)
     json_decref(kinds);
     json_decref(ours);
     return file;
+}
+
+json_t *declarative_export(const struct config *config)
+{
+    return export_all(config, false);
+}
+
+json_t *declarative_export_masked(const struct config *config)
+{
+    return export_all(config, true);
 }

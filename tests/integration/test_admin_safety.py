@@ -85,6 +85,29 @@ class TestTokens:
                                                  f"{action} this resource"}
         assert guarded.weir.admin.get("/services").json()["data"] == []
 
+    def test_who_may_only_look_sees_no_secrets(self, new_weir, tmp_path):
+        key, password = "key-of-somebody-77", "Basic cGFzc3dvcmQtNzc="
+        guarded = Guarded(new_weir, tmp_path, DATABASE="off")
+        text = json.dumps({
+            "_format_version": "3.0",
+            "consumers": [{"username": "u", "tags": ["t"], "keyauth_credentials": [{"key": key}]}],
+            "plugins": [{"name": "http-log", "config": {
+                "http_endpoint": "http://h/", "headers": {"Authorization": password}}}]})
+        assert guarded.ask("POST", "/config", bearer(OPERATOR),
+                           json={"config": text}).status_code == 201
+        credential = guarded.ask("GET", "/key-auths", bearer(OPERATOR)).json()["data"][0]["id"]
+        for path in ("/config", "/key-auths", f"/key-auths/{credential}", "/consumers/u/key-auth",
+                     "/plugins"):
+            whole = guarded.ask("GET", path, bearer(OPERATOR)).text
+            masked = guarded.ask("GET", path, bearer(READER)).text
+            assert key in whole or password in whole
+            assert key not in masked and password not in masked
+            assert "******" in masked and "******" not in whole
+        consumers = [guarded.ask("GET", "/consumers", bearer(token)).json()
+                     for token in (OPERATOR, READER)]
+        assert consumers[0] == consumers[1]
+        assert consumers[0]["data"][0]["tags"] == ["t"]
+
     def test_a_browser_asks_beforehand_without_a_token(self, guarded):
         assert guarded.ask("OPTIONS", "/services").status_code == 204
 
