@@ -29,7 +29,7 @@ static struct plugin_run *begin_run(struct exchange *x, const struct plugin_chai
         .path = x->path,
         .client = exchange_client(x),
         .is_secure = x->is_secure,
-        .listener_port = x->client->port,
+        .listener_port = x->client->conn->port,
         .route = x->match.route,
         .consumers = x->config->snapshot->consumers,
         .request_id = x->request_id,

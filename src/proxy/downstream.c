@@ -9,6 +9,7 @@
 #include "net/proxy_protocol.h"
 #include "net/tls.h"
 #include "proxy/exchange.h"
+#include "proxy/framing.h"
 #include "proxy/handshake.h"
 #include "proxy/worker_core.h"
 
@@ -26,11 +27,11 @@ static void take_origin(struct downstream *conn, const char *bytes, size_t len);
 
 static void forget(struct downstream *conn)
 {
-    assert(!conn->exchange);
+    assert(!conn->client.exchange);
     if (conn->state == DOWNSTREAM_IDLE)
         worker_count(&conn->worker->stats.connections_waiting, -1);
     conn->state = DOWNSTREAM_CLOSED;
-    deadline_stop(&conn->worker->wheel, &conn->deadline);
+    deadline_stop(&conn->worker->wheel, &conn->client.deadline);
 }
 
 void downstream_close(struct downstream *conn)
@@ -54,7 +55,7 @@ static void linger(struct downstream *conn)
     conn->state = DOWNSTREAM_LINGERING;
     conn->lingered_bytes = 0;
     stream_end_writing(&conn->stream);
-    deadline_set(&conn->worker->wheel, &conn->deadline, LINGER_TIMEOUT_MS);
+    deadline_set(&conn->worker->wheel, &conn->client.deadline, LINGER_TIMEOUT_MS);
     if (stream_start_reading(&conn->stream))
         downstream_close(conn);
 }
@@ -77,8 +78,8 @@ static void on_closed(struct stream *stream)
 static void hand_out(struct downstream *conn, const char *bytes, size_t len)
 {
     if (conn->state == DOWNSTREAM_IDLE) {
-        conn->exchange = exchange_begin(conn);
-        if (!conn->exchange) {
+        conn->client.exchange = exchange_begin(&conn->client);
+        if (!conn->client.exchange) {
             downstream_abort(conn);
             return;
         }
@@ -86,7 +87,7 @@ static void hand_out(struct downstream *conn, const char *bytes, size_t len)
         conn->has_begun = true;
         worker_count(&conn->worker->stats.connections_waiting, -1);
     }
-    exchange_client_bytes(conn->exchange, bytes, len);
+    exchange_client_bytes(conn->client.exchange, bytes, len);
 }
 
 /* One exchange after another as long as there are bytes for it: a loop, because an exchange may end
@@ -163,7 +164,7 @@ static void on_end(struct stream *stream, int error)
     struct downstream *conn = (struct downstream *)stream;
     conn->has_ended = true;
     if (conn->state == DOWNSTREAM_BUSY)
-        exchange_client_ended(conn->exchange, error);
+        exchange_client_ended(conn->client.exchange, error);
     else
         downstream_close(conn);
 }
@@ -172,7 +173,7 @@ static void on_drained(struct stream *stream, int error)
 {
     struct downstream *conn = (struct downstream *)stream;
     if (conn->state == DOWNSTREAM_BUSY)
-        exchange_client_drained(conn->exchange, error);
+        exchange_client_drained(conn->client.exchange, error);
 }
 
 /* The first request has its time from here on. */
@@ -185,7 +186,7 @@ static void on_secured(struct stream *stream, int error)
         return;
     }
     handshake_succeeded(conn);
-    deadline_set(&conn->worker->wheel, &conn->deadline,
+    deadline_set(&conn->worker->wheel, &conn->client.deadline,
                  conn->worker->settings.client_header_timeout_ms);
 }
 
@@ -199,11 +200,11 @@ static const struct stream_events events = {
 
 static void on_due(struct timer_node *node)
 {
-    struct downstream *conn = LIST_ENTRY(node, struct downstream, deadline.node);
-    if (!deadline_has_passed(&conn->worker->wheel, &conn->deadline))
+    struct downstream *conn = LIST_ENTRY(node, struct downstream, client.deadline.node);
+    if (!deadline_has_passed(&conn->worker->wheel, &conn->client.deadline))
         return;
     if (conn->state == DOWNSTREAM_BUSY) {
-        exchange_client_timed_out(conn->exchange);
+        exchange_client_timed_out(conn->client.exchange);
         return;
     }
     handshake_timed_out(conn);
@@ -221,13 +222,18 @@ static bool may_go_on(struct downstream *conn)
     return conn->early || stream_has_news(&conn->stream); /* told that it may, it sent another */
 }
 
-void downstream_exchange_ended(struct downstream *conn, bool keep_alive, bool has_unread)
+static struct downstream *conn_of(struct client *client)
 {
-    conn->exchange = NULL;
+    return LIST_ENTRY(client, struct downstream, client);
+}
+
+static void on_exchange_ended(struct client *client, bool keep_alive, bool has_unread)
+{
+    struct downstream *conn = conn_of(client);
     if (keep_alive && may_go_on(conn)) {
         conn->state = DOWNSTREAM_IDLE;
         worker_count(&conn->worker->stats.connections_waiting, 1);
-        deadline_set(&conn->worker->wheel, &conn->deadline,
+        deadline_set(&conn->worker->wheel, &client->deadline,
                      conn->worker->settings.client_idle_timeout_ms);
         if (!conn->is_pumping)
             pump(conn, NULL, 0);
@@ -237,6 +243,41 @@ void downstream_exchange_ended(struct downstream *conn, bool keep_alive, bool ha
         downstream_close(conn);
     }
 }
+
+/* Where only the close tells the client its end, a reset tells the truth. */
+static void on_break_off(struct client *client, bool must_reset)
+{
+    if (must_reset)
+        downstream_abort(conn_of(client));
+    else
+        downstream_close(conn_of(client));
+}
+
+static int write_part(struct client *client, const struct client_part *part)
+{
+    struct framing_gather gather;
+    framing_begin(&gather, part->head);
+    framing_add(&gather, part->framing, part->pieces, part->count, part->total);
+    if (part->is_last)
+        framing_end(&gather, part->framing, part->trailers);
+    return gather.count > 0 ? stream_write(&conn_of(client)->stream, gather.pieces, gather.count)
+                            : 0;
+}
+
+static int read_on(struct client *client, bool is_wanted)
+{
+    if (is_wanted)
+        return stream_start_reading(&conn_of(client)->stream);
+    stream_stop_reading(&conn_of(client)->stream);
+    return 0;
+}
+
+static const struct client_verbs verbs = {
+    .write = write_part,
+    .read = read_on,
+    .exchange_ended = on_exchange_ended,
+    .break_off = on_break_off,
+};
 
 void downstream_close_if_idle(struct downstream *conn)
 {
@@ -253,7 +294,7 @@ void downstream_stop(struct downstream *conn)
     if (conn->has_begun)
         downstream_close(conn);
     else
-        deadline_set(&conn->worker->wheel, &conn->deadline, STOP_FIRST_REQUEST_MS);
+        deadline_set(&conn->worker->wheel, &conn->client.deadline, STOP_FIRST_REQUEST_MS);
 }
 
 /* --- the beginning --- */
@@ -276,7 +317,11 @@ static struct downstream *make(const struct acceptor *acceptor)
     conn->is_tls = acceptor->is_tls;
     conn->awaits_origin = acceptor->has_proxy_protocol;
     conn->state = DOWNSTREAM_IDLE;
-    deadline_init(&conn->deadline, on_due);
+    conn->client.verbs = &verbs;
+    conn->client.conn = conn;
+    conn->client.queued = &conn->stream.tcp.write_queue_size;
+    conn->client.is_reading = &conn->stream.is_reading;
+    deadline_init(&conn->client.deadline, on_due);
     list_push_back(&worker->clients, &conn->link);
     worker_count(&worker->stats.connections_accepted, 1);
     worker_count(&worker->stats.connections_active, 1);
@@ -310,7 +355,7 @@ static int start_talking(struct downstream *conn)
 {
     const struct worker_settings *settings = &conn->worker->settings;
     bool shakes_hands = conn->is_tls && !conn->awaits_origin;
-    deadline_set(&conn->worker->wheel, &conn->deadline,
+    deadline_set(&conn->worker->wheel, &conn->client.deadline,
                  shakes_hands ? settings->tls_handshake_timeout_ms
                               : settings->client_header_timeout_ms);
     if (!shakes_hands)

@@ -14,12 +14,11 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "net/stream.h"
+#include "proxy/client.h"
 #include "proxy/client_address.h"
-#include "proxy/deadline.h"
 
 struct acceptor;
 struct worker;
-struct exchange;
 
 /*                     first byte                    nothing unread
  *   IDLE  ----------------------------> BUSY -----------------------------> CLOSED
@@ -38,8 +37,7 @@ struct downstream {
     struct stream stream; /* first: the stream's callbacks turn it back */
     struct list link;     /* worker->clients, later the spare list */
     struct worker *worker;
-    struct exchange *exchange; /* while BUSY */
-    struct deadline deadline;
+    struct client client; /* of the exchange while BUSY; its deadline runs in all states */
     char *early; /* owned: bytes that came before their exchange's turn; NULL: none */
     uint32_t early_start, early_end;
     uint32_t lingered_bytes;
@@ -65,10 +63,6 @@ void downstream_keep_early(struct downstream *conn, const char *bytes, size_t le
 
 /* Hands over what waits there: *ret_len bytes, owned by the caller; NULL when nothing does. */
 char *downstream_take_early(struct downstream *conn, size_t *ret_len);
-
-/* The exchange is over and gone. keep_alive: another may follow; has_unread: the request was not
- * read to its end. */
-void downstream_exchange_ended(struct downstream *conn, bool keep_alive, bool has_unread);
 
 /* Ends the connection, and the exchange with it must have ended before. */
 void downstream_close(struct downstream *conn);

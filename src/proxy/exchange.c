@@ -71,7 +71,7 @@ static enum step_result step_finish(struct exchange *x)
 {
     try_leave(x, is_upstream_reusable(x));
     request_drop_rest(x);
-    return stream_queued(&x->client->stream) > 0 ? STEP_WAIT : STEP_DONE;
+    return client_queued(x->client) > 0 ? STEP_WAIT : STEP_DONE;
 }
 
 enum step_index {
@@ -100,7 +100,7 @@ static void expect_progress(struct exchange *x)
 {
     const struct worker_settings *settings = &x->worker->settings;
     struct deadline *deadline = &x->client->deadline;
-    uint64_t moved = x->request_bytes + x->body_bytes - stream_queued(&x->client->stream);
+    uint64_t moved = x->request_bytes + x->body_bytes - client_queued(x->client);
     if (x->is_watching_body && moved - x->moved_bytes < settings->client_progress_bytes)
         return;
     x->is_watching_body = true;
@@ -118,8 +118,8 @@ static void watch_client(struct exchange *x)
         if (!x->is_watching_head) /* the whole head has this long */
             deadline_set(&x->worker->wheel, deadline, settings->client_header_timeout_ms);
         x->is_watching_head = true;
-    } else if (stream_queued(&x->client->stream) > 0 ||
-               (x->request_part == REQUEST_BODY && x->client->stream.is_reading)) {
+    } else if (client_queued(x->client) > 0 ||
+               (x->request_part == REQUEST_BODY && *x->client->is_reading)) {
         expect_progress(x);
         return;
     } else if (!x->has_client_ended || x->has_responded) {
@@ -218,9 +218,9 @@ static void write_request_id(struct exchange *x)
     }
 }
 
-struct exchange *exchange_begin(struct downstream *client)
+struct exchange *exchange_begin(struct client *client)
 {
-    struct worker *worker = client->worker;
+    struct worker *worker = client->conn->worker;
     struct exchange *x = make(worker);
     if (!x)
         return NULL;
@@ -273,34 +273,31 @@ static void give_back(struct exchange *x)
 
 static void end(struct exchange *x)
 {
-    struct downstream *client = x->client;
+    struct client *client = x->client;
     bool keep_alive = x->keep_client && x->request_part == REQUEST_DONE && !x->refused_status;
     bool has_unread = x->request_part != REQUEST_DONE || x->refused_status || x->is_tunnel;
     outcome_record(x);
     give_back(x);
-    downstream_exchange_ended(client, keep_alive, has_unread);
+    client->exchange = NULL;
+    client->verbs->exchange_ended(client, keep_alive, has_unread);
 }
 
-/* Without a whole response. Where only the close tells the client its end, a reset tells the truth.
- */
+/* Without a whole response. */
 static void break_off(struct exchange *x)
 {
-    struct downstream *client = x->client;
+    struct client *client = x->client;
     bool must_reset = x->is_client_gone || x->client_framing == HTTP_UNTIL_CLOSE;
     if (x->status == 0)
         x->status = STATUS_CLIENT_GONE;
     outcome_record(x);
     give_back(x);
     client->exchange = NULL;
-    if (must_reset)
-        downstream_abort(client);
-    else
-        downstream_close(client);
+    client->verbs->break_off(client, must_reset);
 }
 
 struct str exchange_client(const struct exchange *x)
 {
-    return x->client_address.len > 0 ? x->client_address : downstream_peer(x->client);
+    return x->client_address.len > 0 ? x->client_address : downstream_peer(x->client->conn);
 }
 
 /* --- running --- */
@@ -402,7 +399,7 @@ void exchange_client_drained(struct exchange *x, int error)
 
 void exchange_client_timed_out(struct exchange *x)
 {
-    x->is_client_too_slow = stream_queued(&x->client->stream) > 0;
+    x->is_client_too_slow = client_queued(x->client) > 0;
     if (x->is_client_too_slow || x->has_client_ended)
         x->is_client_gone = true;
     else

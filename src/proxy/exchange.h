@@ -28,7 +28,7 @@
 #include "proxy/router.h"
 
 struct worker;
-struct downstream;
+struct client;
 struct snapshot_use;
 struct upstream_conn;
 struct upstream_pool;
@@ -67,7 +67,7 @@ struct exchange {
     struct buf kept;           /* the request's content, for another try */
 
     /* From here to `answer` all is zero when an exchange begins. */
-    struct downstream *client; /* borrowed: it outlives its exchange */
+    struct client *client; /* borrowed: it outlives its exchange */
     struct snapshot_use *config;
     unsigned step; /* index into exchange.c's steps */
     uint64_t started_ms;
@@ -157,7 +157,7 @@ struct exchange {
 };
 
 /* Starts an exchange for bytes that are about to come. NULL when memory is short. */
-struct exchange *exchange_begin(struct downstream *client);
+struct exchange *exchange_begin(struct client *client);
 /* For the spare list's end. */
 void exchange_destroy(struct exchange *x);
 

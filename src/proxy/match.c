@@ -96,11 +96,11 @@ static bool find_route(struct exchange *x)
         .method = http_span_str(head, head->method_text),
         .host = http_span_str(head, head->host),
         .port = head->port,
-        .listener_port = x->client->port,
+        .listener_port = x->client->conn->port,
         .path = x->path,
         .head = head,
-        .is_tls = x->client->is_tls,
-        .sni = tls_server_name(&x->client->stream),
+        .is_tls = x->client->conn->is_tls,
+        .sni = tls_server_name(&x->client->conn->stream),
     };
     return x->config && x->config->snapshot->router &&
            router_find(x->config->snapshot->router, &query, &x->match);
@@ -112,8 +112,8 @@ static void find_client(struct exchange *x)
     const struct http_head *head = &x->request;
     const struct client_trust *trust = x->worker->settings.trust;
     const struct http_field *proto = http_head_find(head, HEADER_X_FORWARDED_PROTO);
-    x->is_secure = x->client->is_tls;
-    if (!x->client->is_trusted)
+    x->is_secure = x->client->conn->is_tls;
+    if (!x->client->conn->is_trusted)
         return;
     x->client_address = client_address_find(trust, head, x->client_text);
     if (proto && proto->value_len > 0)
@@ -132,13 +132,13 @@ static bool is_for_another_host(const struct exchange *x)
 {
     if (!x->worker->settings.checks_server_name)
         return false;
-    struct str name = tls_server_name(&x->client->stream);
+    struct str name = tls_server_name(&x->client->conn->stream);
     return name.len > 0 && !str_equal_nocase(name, http_span_str(&x->request, x->request.host));
 }
 
 bool match_exchange(struct exchange *x)
 {
-    if (tls_is_misdirected(&x->client->stream)) {
+    if (tls_is_misdirected(&x->client->conn->stream)) {
         exchange_refuse_saying(x, 400, "The plain HTTP request was sent to HTTPS port");
         return false;
     }

@@ -205,7 +205,7 @@ static void find_rest(const struct exchange *x, struct access_line *line)
     uint64_t now_ms = worker_now(x->worker);
     line->iso_time = str_make(x->worker->clock.iso_text, WALL_CLOCK_ISO_BYTES);
     line->head = x->request_part == REQUEST_HEAD ? NULL : &x->request;
-    line->is_tls = x->client->is_tls;
+    line->is_tls = x->client->conn->is_tls;
     line->route = route_of(x);
     if (service) {
         line->service = service->name.len ? service->name : service->host;

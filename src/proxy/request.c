@@ -187,7 +187,7 @@ void request_take(struct exchange *x, const char *bytes, size_t len)
     if (x->request_part == REQUEST_BODY)
         take_body(x, &bytes, &len);
     if (x->request_part == REQUEST_DONE && len > 0 && !x->refused_status)
-        downstream_keep_early(x->client, bytes, len);
+        downstream_keep_early(x->client->conn, bytes, len);
 }
 
 /* --- towards the upstream --- */
@@ -209,11 +209,11 @@ static size_t write_head(struct exchange *x, const struct target_state *target)
         .match = &x->match,
         .target = target,
         .authority = x->authority,
-        .peer = downstream_peer(x->client),
+        .peer = downstream_peer(x->client->conn),
         .client = exchange_client(x),
-        .is_trusted = x->client->is_trusted,
-        .listener_port = x->client->port,
-        .is_tls = x->client->is_tls,
+        .is_trusted = x->client->conn->is_trusted,
+        .listener_port = x->client->conn->port,
+        .is_tls = x->client->conn->is_tls,
         .request_id = x->request_id,
         .wants_upgrade = x->wants_upgrade,
         .span = new_span(x),
@@ -264,7 +264,7 @@ void request_drop_rest(struct exchange *x)
 static bool wants_bytes(const struct exchange *x)
 {
     if (x->request_part == REQUEST_DONE && !x->is_tunnel)
-        return x->client->early == NULL; /* read on only to see it leave */
+        return x->client->conn->early == NULL; /* read on only to see it leave */
     if (x->refused_status || x->is_send_broken)
         return true; /* and drop */
     if (!x->has_sent_head)
@@ -276,8 +276,7 @@ void request_steer(struct exchange *x)
 {
     if (x->has_client_ended)
         return;
-    if (!wants_bytes(x))
-        stream_stop_reading(&x->client->stream);
-    else if (stream_start_reading(&x->client->stream))
+    bool is_wanted = wants_bytes(x);
+    if (is_wanted != *x->client->is_reading && x->client->verbs->read(x->client, is_wanted))
         x->is_client_gone = true;
 }

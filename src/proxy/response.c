@@ -55,10 +55,9 @@ void response_end(struct exchange *x)
         free(reply);
 }
 
-static void write_to_client(struct exchange *x, const struct framing_gather *gather)
+static void write_to_client(struct exchange *x, const struct client_part *part)
 {
-    if (gather->count > 0 && !x->is_client_gone &&
-        stream_write(&x->client->stream, gather->pieces, gather->count))
+    if (!x->is_client_gone && x->client->verbs->write(x->client, part))
         x->is_client_gone = true;
 }
 
@@ -76,12 +75,12 @@ static void pass_on_interim(struct exchange *x)
     const struct http_head *head = &x->reply->head;
     bool is_wanted =
         x->request.minor_version > 0 && (head->status != 100 || x->request.expects_continue);
-    size_t len = 0;
-    if (is_wanted)
-        len = forward_write_interim(head, x->worker->scratch, x->worker->scratch_bytes);
-    struct framing_gather gather;
-    framing_begin(&gather, str_make(x->worker->scratch, len));
-    write_to_client(x, &gather);
+    if (!is_wanted)
+        return;
+    size_t len = forward_write_interim(head, x->worker->scratch, x->worker->scratch_bytes);
+    const struct client_part part = {.head = str_make(x->worker->scratch, len), .is_interim = true};
+    if (len > 0)
+        write_to_client(x, &part);
 }
 
 /* Where the client cannot know the length beforehand, and is HTTP/1.0, the close tells it. */
@@ -223,12 +222,17 @@ static void pass_on(struct exchange *x, struct str head, const struct str *piece
         total += pieces[i].len;
     x->body_bytes += total;
 
-    struct framing_gather gather;
-    framing_begin(&gather, head);
-    framing_add(&gather, x->client_framing, pieces, count, total);
-    if (x->response_part == RESPONSE_DONE)
-        framing_end(&gather, x->client_framing, http1_trailers(&x->reply->parser));
-    write_to_client(x, &gather);
+    bool is_last = x->response_part == RESPONSE_DONE;
+    const struct client_part part = {
+        .head = head,
+        .pieces = pieces,
+        .count = count,
+        .total = total,
+        .framing = x->client_framing,
+        .is_last = is_last,
+        .trailers = is_last ? http1_trailers(&x->reply->parser) : STR_EMPTY,
+    };
+    write_to_client(x, &part);
 }
 
 static void take_body(struct exchange *x, struct str head, const char *bytes, size_t len)
@@ -260,12 +264,12 @@ static void take_body(struct exchange *x, struct str head, const char *bytes, si
 /* The 101 leaves, and from here on nothing is a message any more. */
 static void switch_protocol(struct exchange *x, struct str head, const char *bytes, size_t len)
 {
-    struct framing_gather gather;
-    framing_begin(&gather, head);
-    framing_put(&gather, str_make(bytes, len));
+    struct str piece = str_make(bytes, len);
+    const struct client_part part = {
+        .head = head, .pieces = &piece, .count = 1, .total = len, .framing = HTTP_UNTIL_CLOSE};
     x->body_bytes = len;
     x->response_part = RESPONSE_BODY;
-    write_to_client(x, &gather);
+    write_to_client(x, &part);
     tunnel_begin(x);
 }
 
@@ -403,16 +407,23 @@ void response_answer(struct exchange *x)
     x->body_bytes = body_len;
     x->response_head_bytes = (uint32_t)(len - body_len);
 
-    struct framing_gather gather;
-    framing_begin(&gather, str_make(worker->scratch, len));
-    write_to_client(x, &gather);
+    struct str body = str_make(worker->scratch + len - body_len, body_len);
+    const struct client_part part = {
+        .head = str_make(worker->scratch, len - body_len),
+        .pieces = &body,
+        .count = 1,
+        .total = body_len,
+        .framing = HTTP_BY_LENGTH,
+        .is_last = true,
+    };
+    write_to_client(x, &part);
 }
 
 void response_steer(struct exchange *x)
 {
     if (!x->upstream || x->has_failed)
         return;
-    if (stream_queued(&x->client->stream) >= EXCHANGE_MAX_QUEUED_BYTES)
+    if (client_queued(x->client) >= EXCHANGE_MAX_QUEUED_BYTES)
         stream_stop_reading(&x->upstream->stream);
     else if (x->upstream->state == UPSTREAM_BUSY && stream_start_reading(&x->upstream->stream))
         try_fail(x, TRY_RESET, UV_ENOTCONN, "cannot be read");

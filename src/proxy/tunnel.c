@@ -34,7 +34,7 @@ void tunnel_begin(struct exchange *x)
 {
     x->is_tunnel = true;
     x->keep_upstream = false;
-    struct downstream *client = x->client;
+    struct downstream *client = x->client->conn;
     size_t len;
     char *early = downstream_take_early(client, &len);
     if (early)
@@ -57,8 +57,10 @@ void tunnel_from_client(struct exchange *x, const char *bytes, size_t len)
 void tunnel_from_upstream(struct exchange *x, const char *bytes, size_t len)
 {
     x->body_bytes += len;
-    uv_buf_t piece = uv_buf_init((char *)bytes, (unsigned)len);
-    if (!x->is_client_gone && stream_write(&x->client->stream, &piece, 1))
+    struct str piece = str_make(bytes, len);
+    const struct client_part part = {
+        .pieces = &piece, .count = 1, .total = len, .framing = HTTP_UNTIL_CLOSE};
+    if (!x->is_client_gone && x->client->verbs->write(x->client, &part))
         x->is_client_gone = true;
 }
 

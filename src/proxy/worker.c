@@ -128,8 +128,8 @@ static void give_up_connecting(struct worker *worker)
     LIST_EACH(link, &worker->clients)
     {
         struct downstream *conn = LIST_ENTRY(link, struct downstream, link);
-        if (conn->exchange)
-            exchange_target_left(conn->exchange);
+        if (conn->client.exchange)
+            exchange_target_left(conn->client.exchange);
     }
 }
 
@@ -230,8 +230,8 @@ static void on_grace_over(struct timer_node *node)
     LIST_EACH(link, &worker->clients)
     {
         struct downstream *conn = LIST_ENTRY(link, struct downstream, link);
-        if (conn->exchange)
-            exchange_cut(conn->exchange);
+        if (conn->client.exchange)
+            exchange_cut(conn->client.exchange);
         else
             downstream_close(conn);
     }
