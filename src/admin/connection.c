@@ -567,7 +567,7 @@ int connection_accept(struct connection_set *set, uv_stream_t *listener, bool is
     if (rc == 0)
         rc = uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&conn->peer, &peer_len);
     if (rc == 0 && is_tls)
-        rc = tls_accept(&conn->stream, set->tls);
+        rc = tls_accept(&conn->stream, set->tls, false);
     if (rc != 0) {
         connection_close(conn);
         return rc;

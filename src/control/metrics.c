@@ -143,6 +143,8 @@ static void print_workers(const struct worker_counters *sum, struct metrics_text
     print_one(text, "weir_accept_pauses_total", METRICS_COUNTER,
               "Times that a listener let new clients wait, at the limit of connections",
               sum->accept_pauses);
+    print_one(text, "weir_http2_connections_total", METRICS_COUNTER,
+              "Connections of clients that spoke HTTP/2", sum->http2_connections);
     metrics_text_family(text, "weir_tls_handshakes_total", METRICS_COUNTER,
                         "TLS handshakes with clients of the proxy");
     uint64_t full =

@@ -32,9 +32,9 @@ static json_t *listener_to_json(const struct listener_spec *spec)
     uv_ip_name((const struct sockaddr *)&spec->address, ip, sizeof(ip));
     snprintf(backlog, sizeof(backlog), "backlog=%d", spec->backlog);
     return json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "ip", ip, "port",
-                     spec->port, "listener", spec->text, "ssl", spec->is_tls, "http2", 0,
-                     "proxy_protocol", 0, "reuseport", spec->has_reuseport, "bind", spec->has_bind,
-                     "deferred", spec->is_deferred, "backlog=%d+", 0, backlog, 1);
+                     spec->port, "listener", spec->text, "ssl", spec->is_tls, "http2",
+                     spec->is_http2, "proxy_protocol", 0, "reuseport", spec->has_reuseport, "bind",
+                     spec->has_bind, "deferred", spec->is_deferred, "backlog=%d+", 0, backlog, 1);
 }
 
 static json_t *listeners_to_json(const struct listener_spec *specs, unsigned count)

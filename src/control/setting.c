@@ -23,10 +23,10 @@ const struct setting settings[] = {
      .value = "ADDRESSES",
      .kong = "KONG_PROXY_LISTEN",
      .initial = "0.0.0.0:8000",
-     .allowed = "off, or a comma list of `<ip>:<port>` with the flags ssl, proxy_protocol, "
-                "reuseport, bind, deferred, "
+     .allowed = "off, or a comma list of `<ip>:<port>` with the flags ssl, http2, "
+                "proxy_protocol, reuseport, bind, deferred, "
                 "backlog=N, so_keepalive=on|off, ipv6only=on|off",
-     .help = "Where clients connect; with the flag ssl, by TLS.",
+     .help = "Where clients connect; with the flag ssl, by TLS; with http2, by HTTP/2 too.",
      .parse = setting_parse_proxy_listen},
     {.name = "admin_listen",
      .value = "ADDRESSES",

@@ -296,12 +296,29 @@ int setting_parse_proxy_listen(const struct setting *setting, const char *text, 
                           &options->proxy_listener_count, err);
 }
 
+/* The Admin API speaks HTTP/1.1. Over TLS every client finds that out by ALPN, so Kong's default
+ * line is taken; without, one that expects HTTP/2 would find itself refused. */
+static int check_admin_http2(const struct listener_spec *specs, unsigned count, const char *source,
+                             struct error *err)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!specs[i].is_http2 || specs[i].is_tls)
+            continue;
+        error_set(err, source, "http2 without ssl is for proxy_listen only");
+        return UV_EINVAL;
+    }
+    return 0;
+}
+
 int setting_parse_admin_listen(const struct setting *setting, const char *text, const char *source,
                                struct options *options, struct error *err)
 {
     (void)setting;
     int rc = listener_parse(str_of(text), source, options->admin_listeners,
                             &options->admin_listener_count, err);
+    if (rc == 0)
+        rc =
+            check_admin_http2(options->admin_listeners, options->admin_listener_count, source, err);
     for (unsigned i = 0; rc == 0 && i < options->admin_listener_count; i++) {
         if (options->admin_listeners[i].has_proxy_protocol) {
             error_set(err, source, "proxy_protocol is for proxy_listen only");
@@ -315,8 +332,11 @@ int setting_parse_status_listen(const struct setting *setting, const char *text,
                                 struct options *options, struct error *err)
 {
     (void)setting;
-    return listener_parse(str_of(text), source, options->status_listeners,
-                          &options->status_listener_count, err);
+    int rc = listener_parse(str_of(text), source, options->status_listeners,
+                            &options->status_listener_count, err);
+    return rc ? rc
+              : check_admin_http2(options->status_listeners, options->status_listener_count, source,
+                                  err);
 }
 
 static bool is_consul_url(const char *url)

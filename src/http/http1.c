@@ -114,6 +114,14 @@ enum http1_result http1_read_head(struct http1_parser *parser, const char *base,
     return limit == parser->max_head_bytes ? refuse_for_size(parser, base) : HTTP1_MORE;
 }
 
+enum http1_result http1_take_head(struct http1_parser *parser, const char *base, size_t len,
+                                  bool is_last)
+{
+    parser->is_http2 = true;
+    parser->has_open_end = !is_last;
+    return finish_head(parser, base, len);
+}
+
 enum http1_result http1_read_body(struct http1_parser *parser, const char *bytes, size_t len,
                                   size_t *taken, struct str *pieces, unsigned max, unsigned *count)
 {

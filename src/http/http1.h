@@ -35,6 +35,8 @@ struct http1_parser {
     /* What a client is told: 400, 405 (CONNECT, TRACE), 414, 431, 501, 505. 502 for responses. */
     uint16_t refused_status;
     bool is_request;
+    bool is_http2;     /* the head is of http2_head.h */
+    bool has_open_end; /* of such: a body follows */
     bool answers_head; /* responses: to a HEAD request, so without a body */
     bool body_done;
     uint8_t chunk_state;   /* of the decoder in http1_chunked.c */
@@ -61,6 +63,12 @@ void http1_begin_response(struct http1_parser *parser, struct http_head *head,
  * refused_status and reason are set. A 1xx response is a head like any other: the caller begins
  * again after it. Empty lines before a request are skipped and count as part of its head. */
 enum http1_result http1_read_head(struct http1_parser *parser, const char *base, size_t have);
+
+/* Reads the whole head of a request that came by HTTP/2, written down as http2_head.h does. Its
+ * body, if any (is_last: none), has no framing of its own: HTTP_CHUNKED says that its length isn't
+ * known, and http1_read_body is not for it. */
+enum http1_result http1_take_head(struct http1_parser *parser, const char *base, size_t len,
+                                  bool is_last);
 
 /* Reads body bytes that follow the head. *taken says how many were used up; pieces[0..*count) are
  * slices of `bytes` with body content, framing removed (chunked is decoded). HTTP1_DONE when the

@@ -97,7 +97,7 @@ static bool read_size_byte(struct http1_parser *parser, char c)
 
 /* Fields that are read before the body have no place behind it (RFC 9110, section 6.5.1): framing,
  * routing, authentication, conditions, how to handle the content. What weir acts on neither. */
-static bool has_no_place(struct str name)
+bool http1_may_be_trailer(struct str name)
 {
     static const struct str early[] = {
         STR("age"),           STR("authorization"),
@@ -112,11 +112,11 @@ static bool has_no_place(struct str name)
         STR("vary"),          STR("www-authenticate"),
     };
     if (header_recognise(name) != HEADER_OTHER)
-        return true;
+        return false;
     for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++)
         if (str_equal_nocase(name, early[i]))
-            return true;
-    return false;
+            return false;
+    return true;
 }
 
 /* Adds a byte of a trailer field to the caller's space, unless the field is being dropped. */
@@ -135,7 +135,7 @@ static bool end_name(struct http1_parser *parser)
     if (parser->trailers) {
         struct str name = str_make(parser->trailers + parser->trailer_line,
                                    (size_t)(parser->trailer_len - parser->trailer_line));
-        parser->drops_trailer = has_no_place(name);
+        parser->drops_trailer = !http1_may_be_trailer(name);
     }
     if (parser->drops_trailer)
         parser->trailer_len = parser->trailer_line;

@@ -201,6 +201,8 @@ enum http1_result http1_apply_fields(struct http1_parser *parser, uint32_t repea
     result = apply_lengths(parser, repeated);
     if (result != HTTP1_DONE)
         return result;
+    if (parser->has_open_end && head->framing == HTTP_NO_BODY)
+        head->framing = HTTP_CHUNKED;
     if (!parser->is_request) {
         apply_status(parser);
         return HTTP1_DONE;

@@ -107,6 +107,31 @@ static enum http1_result read_version(struct http1_parser *parser, struct cursor
     return HTTP1_DONE;
 }
 
+static enum http1_result take_http2_version(struct http1_parser *parser, struct cursor *cursor)
+{
+    parser->head->minor_version = 1;
+    parser->head->is_http2 = true;
+    return skip(cursor, STR("HTTP/2.0")) ? HTTP1_DONE : http1_refuse(parser, 400, "bad version");
+}
+
+/* Which llhttp knows of those that it reads itself. */
+static bool find_method(struct str name, uint8_t *ret)
+{
+#define ROW(number, id, text) {STR_INIT(#text), number},
+    static const struct {
+        struct str name;
+        uint8_t method;
+    } methods[] = {HTTP_METHOD_MAP(ROW)};
+#undef ROW
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (methods[i].method != HTTP_PRI && str_equal(name, methods[i].name)) {
+            *ret = methods[i].method;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A target is in origin form but for proxies' clients (absolute) and OPTIONS (asterisk). */
 static enum http1_result check_target(struct http1_parser *parser)
 {
@@ -144,11 +169,14 @@ static enum http1_result read_request_line(struct http1_parser *parser, struct c
     cursor->at = space;
     head->target = span_to_cursor(cursor, target);
     cursor->at++;
-    if (read_version(parser, cursor) != HTTP1_DONE)
+    if ((parser->is_http2 ? take_http2_version(parser, cursor) : read_version(parser, cursor)) !=
+        HTTP1_DONE)
         return HTTP1_REFUSED;
     if (!skip(cursor, STR("\r\n")))
         return http1_refuse(parser, 400, "bad request line");
     head->method = parser->llhttp.method;
+    if (parser->is_http2 && !find_method(http_span_str(head, head->method_text), &head->method))
+        return http1_refuse(parser, 501, "unknown method");
     if (head->method == HTTP_CONNECT || head->method == HTTP_TRACE)
         return http1_refuse(parser, 405, "CONNECT and TRACE are not served");
     return check_target(parser);

@@ -14,13 +14,14 @@
 #define BACKLOG_MAX 65535
 #define DEFER_ACCEPT_S 60 /* how long the kernel holds a silent connection back */
 #define FORM                                                                                       \
-    "must be off or a comma list of <ip>:<port> [ssl] [proxy_protocol] [reuseport] [bind] "        \
+    "must be off or a comma list of <ip>:<port> [ssl] [http2] [proxy_protocol] [reuseport] "       \
+    "[bind] "                                                                                      \
     "[deferred] [backlog=N] "                                                                      \
     "[so_keepalive=on|off] [ipv6only=on|off]"
 
 /* Kong's flags that weir knows by name and can't do yet: a listener without its flag would be
  * another listener than the one asked for. */
-static const char *const flags_to_come[] = {"http2", "udp", "http3", "quic"};
+static const char *const flags_to_come[] = {"udp", "http3", "quic"};
 
 /* Cuts the first word off *rest; empty when there is none. */
 static struct str cut_word(struct str *rest)
@@ -94,6 +95,8 @@ static bool parse_flag(struct str flag, struct listener_spec *spec)
 
     if (str_equal(flag, STR("ssl")))
         return spec->is_tls = true;
+    if (str_equal(flag, STR("http2")))
+        return spec->is_http2 = true;
     if (str_equal(flag, STR("proxy_protocol")))
         return spec->has_proxy_protocol = true;
     if (str_equal(flag, STR("reuseport")))

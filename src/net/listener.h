@@ -21,14 +21,15 @@ struct listener_spec {
     bool has_reuseport, has_bind; /* accepted for Kong's sake; weir always does both */
     bool is_deferred;             /* wake up for the first bytes, not for the handshake */
     bool is_tls;                  /* ssl: clients speak TLS */
+    bool is_http2;                /* clients may speak HTTP/2: by ALPN, else by its preface */
     bool has_proxy_protocol;      /* a load balancer says first whose connection it is */
     bool is_kept_alive;           /* TCP keep-alive on accepted connections */
     bool is_v6_only; /* as nginx: on unless ipv6only=off, so v4 can have its own line */
 };
 
 /* Parses Kong's grammar: "off" (count 0) or a comma list of "<ip|[v6]>:<port> flags…". Flags that
- * are built: ssl, proxy_protocol, reuseport, bind, deferred, backlog=N, so_keepalive=on|off,
- * ipv6only=on|off; http2 and the like are errors that say the flag is not built yet. 0 or UV_EINVAL
+ * are built: ssl, http2, proxy_protocol, reuseport, bind, deferred, backlog=N, so_keepalive=on|off,
+ * ipv6only=on|off; http3 and the like are errors that say the flag is not built yet. 0 or UV_EINVAL
  * with *err (field: `name`). */
 int listener_parse(struct str text, const char *name, struct listener_spec specs[LISTENER_MAX],
                    unsigned *ret_count, struct error *err);

@@ -165,11 +165,12 @@ static int attach(struct stream *stream, SSL *ssl)
     return 0;
 }
 
-int tls_accept(struct stream *stream, struct tls_server *server)
+int tls_accept(struct stream *stream, struct tls_server *server, bool offers_http2)
 {
     SSL *ssl = SSL_new(tls_server_context(server));
     if (!ssl)
         return UV_ENOMEM;
+    tls_server_offer(ssl, offers_http2);
     SSL_set_accept_state(ssl);
     return attach(stream, ssl);
 }
@@ -409,6 +410,15 @@ bool tls_was_resumed(const struct stream *stream)
 bool tls_is_shaking_hands(const struct stream *stream)
 {
     return stream->tls_state == TLS_HANDSHAKE;
+}
+
+bool tls_speaks_http2(const struct stream *stream)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+    if (stream->tls)
+        SSL_get0_alpn_selected(stream->tls, &name, &len);
+    return len == 2 && memcmp(name, "h2", 2) == 0;
 }
 
 bool tls_is_misdirected(const struct stream *stream)

@@ -26,8 +26,9 @@ void tls_io_destroy(struct tls_io *io); /* NULL is fine; after its streams */
 
 /* The stream, which has a socket and has not read yet, takes its peer for a client of TLS. Until
  * on_secured nothing may be written. A peer that doesn't speak TLS is a plaintext stream from its
- * first byte on, for which tls_is_misdirected is true: enough to tell it so. 0 or UV_ENOMEM. */
-int tls_accept(struct stream *stream, struct tls_server *server);
+ * first byte on, for which tls_is_misdirected is true: enough to tell it so. offers_http2: by ALPN.
+ * 0 or UV_ENOMEM. */
+int tls_accept(struct stream *stream, struct tls_server *server, bool offers_http2);
 
 /* The same towards a server. Takes `ssl`, ready to connect, over. 0, or a negative UV_E… when the
  * first message can't be sent: then the stream is to be closed. */
@@ -44,6 +45,8 @@ void tls_peer_name(const struct stream *stream, char *name, size_t size);
 bool tls_was_resumed(const struct stream *stream);
 /* A handshake is under way. */
 bool tls_is_shaking_hands(const struct stream *stream);
+/* The handshake, which is over, has chosen HTTP/2. */
+bool tls_speaks_http2(const struct stream *stream);
 /* A plaintext client on a port of TLS. */
 bool tls_is_misdirected(const struct stream *stream);
 /* Why the last handshake or read of this thread failed; a constant text. */

@@ -26,15 +26,36 @@ struct tls_server {
     struct tls_tickets tickets;
 };
 
-/* What we speak, by preference (RFC 7301). HTTP/2 goes in front of it when there is one. */
+/* What we speak, by preference (RFC 7301); the first where the listener offers HTTP/2. */
+static const unsigned char protocols_http2[] = "\x02h2\x08http/1.1\x08http/1.0";
 static const unsigned char protocols[] = "\x08http/1.1\x08http/1.0";
+static const char offers_http2; /* its address is the word for it */
+
+void tls_server_offer(SSL *ssl, bool has_http2)
+{
+    SSL_set_app_data(ssl, has_http2 ? (void *)(uintptr_t)&offers_http2 : NULL);
+}
+
+/* What of TLS 1.2 HTTP/2's clients may not refuse (RFC 9113, section 9.2.2 and appendix A). */
+static bool is_fit_for_http2(SSL *ssl)
+{
+    if (SSL_version(ssl) >= TLS1_3_VERSION)
+        return true;
+    const SSL_CIPHER *cipher = SSL_get_pending_cipher(ssl);
+    int exchange = cipher ? SSL_CIPHER_get_kx_nid(cipher) : NID_undef;
+    return SSL_version(ssl) == TLS1_2_VERSION && cipher && SSL_CIPHER_is_aead(cipher) &&
+           (exchange == NID_kx_ecdhe || exchange == NID_kx_dhe);
+}
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *in, unsigned in_len, void *arg)
 {
-    (void)ssl, (void)arg;
+    (void)arg;
     unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, out_len, protocols, sizeof(protocols) - 1, in, in_len) !=
+    bool has_http2 = SSL_get_app_data(ssl) == &offers_http2 && is_fit_for_http2(ssl);
+    const unsigned char *ours = has_http2 ? protocols_http2 : protocols;
+    unsigned ours_len = (has_http2 ? sizeof(protocols_http2) : sizeof(protocols)) - 1;
+    if (SSL_select_next_proto(&chosen, out_len, ours, ours_len, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;

@@ -8,6 +8,7 @@
 #ifndef NET_TLS_SERVER_H
 #define NET_TLS_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -15,6 +16,7 @@
 #include "net/tls_tickets.h"
 
 struct ssl_ctx_st;
+struct ssl_st;
 struct tls_identity;
 struct tls_names;
 struct tls_server;
@@ -47,5 +49,7 @@ void tls_server_share_tickets(struct tls_server *server, tls_ring_cb ring);
 void tls_server_destroy(struct tls_server *server); /* NULL is fine; after its connections */
 
 struct ssl_ctx_st *tls_server_context(struct tls_server *server);
+/* Whether this connection may choose HTTP/2 by ALPN. */
+void tls_server_offer(struct ssl_st *ssl, bool has_http2);
 
 #endif

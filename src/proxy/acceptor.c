@@ -108,6 +108,7 @@ int acceptor_open(struct worker *worker, struct acceptor *acceptor,
     acceptor->is_open = true;
     acceptor->worker = worker;
     acceptor->is_tls = spec->is_tls;
+    acceptor->offers_http2 = spec->is_http2;
     acceptor->has_proxy_protocol = spec->has_proxy_protocol;
     acceptor->tcp.data = acceptor;
     rc = uv_tcp_open(&acceptor->tcp, fd);

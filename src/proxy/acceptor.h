@@ -25,6 +25,7 @@ struct acceptor {
     uint16_t port;
     bool is_open;
     bool is_tls;
+    bool offers_http2;
     bool has_proxy_protocol;
     bool is_holding; /* a client is accepted by libuv, which asks for no other until we take it */
 };

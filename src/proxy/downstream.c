@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "http/http2.h"
 #include "net/cidr.h"
 #include "net/proxy_protocol.h"
 #include "net/tls.h"
 #include "proxy/exchange.h"
 #include "proxy/framing.h"
 #include "proxy/handshake.h"
+#include "proxy/multiplex.h"
 #include "proxy/worker_core.h"
 
 /* How long, and for how many bytes, a client may go on sending what nobody reads, so that the
@@ -22,12 +24,17 @@
 
 static void pump(struct downstream *conn, const char *bytes, size_t len);
 static void take_origin(struct downstream *conn, const char *bytes, size_t len);
+static void take_preface(struct downstream *conn, const char *bytes, size_t len);
 
 /* --- closing --- */
 
 static void forget(struct downstream *conn)
 {
+    struct multiplex *multiplex = conn->multiplex;
     assert(!conn->client.exchange);
+    conn->multiplex = NULL;
+    if (multiplex)
+        multiplex_destroy(multiplex);
     if (conn->state == DOWNSTREAM_IDLE)
         worker_count(&conn->worker->stats.connections_waiting, -1);
     conn->state = DOWNSTREAM_CLOSED;
@@ -58,6 +65,36 @@ static void linger(struct downstream *conn)
     deadline_set(&conn->worker->wheel, &conn->client.deadline, LINGER_TIMEOUT_MS);
     if (stream_start_reading(&conn->stream))
         downstream_close(conn);
+}
+
+void downstream_finish(struct downstream *conn)
+{
+    struct multiplex *multiplex = conn->multiplex;
+    conn->multiplex = NULL;
+    if (multiplex)
+        multiplex_destroy(multiplex);
+    if (conn->has_ended || conn->worker->state != WORKER_RUNNING)
+        downstream_close(conn);
+    else
+        linger(conn);
+}
+
+void downstream_cut(struct downstream *conn)
+{
+    if (conn->multiplex)
+        multiplex_cut(conn->multiplex);
+    else if (conn->client.exchange)
+        exchange_cut(conn->client.exchange);
+    else
+        downstream_close(conn);
+}
+
+void downstream_target_left(struct downstream *conn)
+{
+    if (conn->multiplex)
+        multiplex_target_left(conn->multiplex);
+    else if (conn->client.exchange)
+        exchange_target_left(conn->client.exchange);
 }
 
 static void on_closed(struct stream *stream)
@@ -146,8 +183,16 @@ char *downstream_take_early(struct downstream *conn, size_t *ret_len)
 static void on_bytes(struct stream *stream, const char *bytes, size_t len)
 {
     struct downstream *conn = (struct downstream *)stream;
+    if (conn->multiplex) {
+        multiplex_take(conn->multiplex, bytes, len);
+        return;
+    }
     if (conn->awaits_origin) {
         take_origin(conn, bytes, len);
+        return;
+    }
+    if (conn->awaits_preface) {
+        take_preface(conn, bytes, len);
         return;
     }
     if (conn->state != DOWNSTREAM_LINGERING) {
@@ -174,6 +219,21 @@ static void on_drained(struct stream *stream, int error)
     struct downstream *conn = (struct downstream *)stream;
     if (conn->state == DOWNSTREAM_BUSY)
         exchange_client_drained(conn->client.exchange, error);
+    else if (conn->multiplex && error)
+        downstream_close(conn);
+    else if (conn->multiplex)
+        multiplex_drained(conn->multiplex);
+}
+
+/* The client has chosen HTTP/2. */
+static void begin_sharing(struct downstream *conn)
+{
+    if (multiplex_begin(conn)) {
+        downstream_abort(conn);
+        return;
+    }
+    conn->state = DOWNSTREAM_SHARED;
+    conn->has_begun = true;
 }
 
 /* The first request has its time from here on. */
@@ -188,6 +248,8 @@ static void on_secured(struct stream *stream, int error)
     handshake_succeeded(conn);
     deadline_set(&conn->worker->wheel, &conn->client.deadline,
                  conn->worker->settings.client_header_timeout_ms);
+    if (tls_speaks_http2(stream))
+        begin_sharing(conn);
 }
 
 static const struct stream_events events = {
@@ -205,6 +267,10 @@ static void on_due(struct timer_node *node)
         return;
     if (conn->state == DOWNSTREAM_BUSY) {
         exchange_client_timed_out(conn->client.exchange);
+        return;
+    }
+    if (conn->multiplex) {
+        multiplex_timed_out(conn->multiplex);
         return;
     }
     handshake_timed_out(conn);
@@ -281,12 +347,16 @@ static const struct client_verbs verbs = {
 
 void downstream_close_if_idle(struct downstream *conn)
 {
+    if (conn->multiplex && multiplex_is_idle(conn->multiplex) && !stream_has_news(&conn->stream))
+        multiplex_close(conn->multiplex);
     if (conn->state == DOWNSTREAM_IDLE && conn->has_begun && !stream_has_news(&conn->stream))
         downstream_close(conn);
 }
 
 void downstream_stop(struct downstream *conn)
 {
+    if (conn->multiplex)
+        multiplex_stop(conn->multiplex);
     if (conn->state == DOWNSTREAM_LINGERING)
         downstream_close(conn);
     if (conn->state != DOWNSTREAM_IDLE || stream_has_news(&conn->stream))
@@ -315,6 +385,8 @@ static struct downstream *make(const struct acceptor *acceptor)
     conn->worker = worker;
     conn->port = acceptor->port;
     conn->is_tls = acceptor->is_tls;
+    conn->offers_http2 = acceptor->offers_http2;
+    conn->awaits_preface = acceptor->offers_http2 && !acceptor->is_tls;
     conn->awaits_origin = acceptor->has_proxy_protocol;
     conn->state = DOWNSTREAM_IDLE;
     conn->client.verbs = &verbs;
@@ -360,8 +432,9 @@ static int start_talking(struct downstream *conn)
                               : settings->client_header_timeout_ms);
     if (!shakes_hands)
         return 0;
-    return handshake_may_begin(conn) ? tls_accept(&conn->stream, conn->worker->tls)
-                                     : UV_ECONNABORTED;
+    return handshake_may_begin(conn)
+               ? tls_accept(&conn->stream, conn->worker->tls, conn->offers_http2)
+               : UV_ECONNABORTED;
 }
 
 /* A balancer that is not among the trusted ones, where some are named, is not believed. */
@@ -420,6 +493,36 @@ static void take_origin(struct downstream *conn, const char *bytes, size_t len)
         downstream_close(conn);
     else if (len > header.len)
         stream_take_again(&conn->stream, bytes + header.len, len - header.len);
+    free(parts);
+}
+
+/* HTTP/2 by prior knowledge (RFC 9113, section 3.3) begins with bytes that are no request of
+ * HTTP/1; the first one mostly tells. */
+static void take_preface(struct downstream *conn, const char *bytes, size_t len)
+{
+    const struct str preface = HTTP2_PREFACE;
+    if (conn->early) {
+        if (!keep_part(conn, bytes, len)) {
+            downstream_close(conn);
+            return;
+        }
+        bytes = conn->early;
+        len = conn->early_end;
+    }
+    bool is_preface = memcmp(bytes, preface.ptr, len < preface.len ? len : preface.len) == 0;
+    if (is_preface && len < preface.len) {
+        if (!conn->early && !keep_part(conn, bytes, len))
+            downstream_close(conn);
+        return;
+    }
+    char *parts = conn->early;
+    conn->early = NULL;
+    conn->early_end = 0;
+    conn->awaits_preface = false;
+    if (is_preface)
+        begin_sharing(conn);
+    if (conn->state != DOWNSTREAM_CLOSED)
+        on_bytes(&conn->stream, bytes, len);
     free(parts);
 }
 

@@ -18,9 +18,12 @@
 #include "proxy/client_address.h"
 
 struct acceptor;
+struct multiplex;
 struct worker;
 
-/*                     first byte                    nothing unread
+/* A connection of HTTP/2 is SHARED by many exchanges, from its preface on, and multiplex.h's.
+ *
+ *                     first byte                    nothing unread
  *   IDLE  ----------------------------> BUSY -----------------------------> CLOSED
  *     ^  <----------------------------  |  |                                  ^
  *     |        response written,        |  +--> LINGERING: FIN sent, the rest |
@@ -29,6 +32,7 @@ struct worker;
 enum downstream_state {
     DOWNSTREAM_IDLE = 0,
     DOWNSTREAM_BUSY,
+    DOWNSTREAM_SHARED,
     DOWNSTREAM_LINGERING,
     DOWNSTREAM_CLOSED,
 };
@@ -37,18 +41,21 @@ struct downstream {
     struct stream stream; /* first: the stream's callbacks turn it back */
     struct list link;     /* worker->clients, later the spare list */
     struct worker *worker;
-    struct client client; /* of the exchange while BUSY; its deadline runs in all states */
+    struct client client;        /* of the exchange while BUSY; its deadline runs in all states */
+    struct multiplex *multiplex; /* owned: while SHARED; else NULL */
     char *early; /* owned: bytes that came before their exchange's turn; NULL: none */
     uint32_t early_start, early_end;
     uint32_t lingered_bytes;
     uint16_t port; /* the listener's */
     enum downstream_state state : 8;
-    bool is_tls;        /* it came to a listener of TLS */
-    bool awaits_origin; /* a PROXY header has to come first; what there is of it is in `early` */
-    bool is_trusted;    /* the peer is a proxy whose word on its clients is taken */
-    bool is_pumping;    /* early bytes are being handed out further up the stack */
-    bool has_ended;     /* the client sent FIN */
-    bool has_begun;     /* at least one byte ever came */
+    bool is_tls;         /* it came to a listener of TLS */
+    bool offers_http2;   /* the listener does: by ALPN, or to who begins with the preface */
+    bool awaits_preface; /* or a request of HTTP/1; what there is of it is in `early` */
+    bool awaits_origin;  /* a PROXY header has to come first; what there is of it is in `early` */
+    bool is_trusted;     /* the peer is a proxy whose word on its clients is taken */
+    bool is_pumping;     /* early bytes are being handed out further up the stack */
+    bool has_ended;      /* the client sent FIN */
+    bool has_begun;      /* at least one byte ever came */
     uint8_t peer_len;
     char peer[CLIENT_ADDRESS_BYTES];
 };
@@ -67,6 +74,13 @@ char *downstream_take_early(struct downstream *conn, size_t *ret_len);
 /* Ends the connection, and the exchange with it must have ended before. */
 void downstream_close(struct downstream *conn);
 void downstream_abort(struct downstream *conn); /* with a reset */
+/* The same when all is said, and written, that the client should get to read: it may go on sending
+ * for a while. */
+void downstream_finish(struct downstream *conn);
+/* Cuts what is under way, and closes: nothing is waited for any longer. */
+void downstream_cut(struct downstream *conn);
+/* Some target has left: see exchange_target_left. */
+void downstream_target_left(struct downstream *conn);
 
 /* Closes a connection that has had its request and waits for another. */
 void downstream_close_if_idle(struct downstream *conn);

@@ -378,6 +378,24 @@ void exchange_client_bytes(struct exchange *x, const char *bytes, size_t len)
     run(x);
 }
 
+void exchange_client_head(struct exchange *x, const struct http2_head *head, bool is_last)
+{
+    request_take_head(x, head, is_last);
+    run(x);
+}
+
+void exchange_client_content(struct exchange *x, const char *bytes, size_t len)
+{
+    request_take_content(x, str_make(bytes, len));
+    run(x);
+}
+
+void exchange_client_request_ended(struct exchange *x, struct str trailers)
+{
+    request_take_end(x, trailers);
+    run(x);
+}
+
 void exchange_client_ended(struct exchange *x, int error)
 {
     x->has_client_ended = true;

@@ -29,6 +29,7 @@
 
 struct worker;
 struct client;
+struct http2_head;
 struct snapshot_use;
 struct upstream_conn;
 struct upstream_pool;
@@ -164,6 +165,11 @@ void exchange_destroy(struct exchange *x);
 /* What happens to an exchange. Each of these may end it: the caller must not touch it afterwards.
  */
 void exchange_client_bytes(struct exchange *x, const char *bytes, size_t len);
+/* The same for a request of HTTP/2: its head, which may be one that was refused (borrowed during
+ * the call), content, and its end. */
+void exchange_client_head(struct exchange *x, const struct http2_head *head, bool is_last);
+void exchange_client_content(struct exchange *x, const char *bytes, size_t len);
+void exchange_client_request_ended(struct exchange *x, struct str trailers);
 void exchange_client_ended(struct exchange *x, int error); /* 0: FIN */
 void exchange_client_drained(struct exchange *x, int error);
 void exchange_client_timed_out(struct exchange *x);

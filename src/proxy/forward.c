@@ -45,7 +45,9 @@ static void put_via(struct writer *out, const struct http_head *head)
 {
     WRITER_LITERAL(out, "Via: ");
     put_values_so_far(out, head, HEADER_VIA);
-    if (head->minor_version == 0)
+    if (head->is_http2)
+        WRITER_LITERAL(out, "2.0 weir\r\n");
+    else if (head->minor_version == 0)
         WRITER_LITERAL(out, "1.0 weir\r\n");
     else
         WRITER_LITERAL(out, "1.1 weir\r\n");

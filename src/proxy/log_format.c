@@ -238,7 +238,10 @@ static struct str text_of(const struct item *item, const struct access_line *lin
     case VARIABLE_URI:
         return head ? http_span_str(head, head->target) : STR_EMPTY;
     case VARIABLE_PROTOCOL:
-        return !head ? STR_EMPTY : head->minor_version ? STR("HTTP/1.1") : STR("HTTP/1.0");
+        return !head                 ? STR_EMPTY
+               : head->is_http2      ? STR("HTTP/2.0")
+               : head->minor_version ? STR("HTTP/1.1")
+                                     : STR("HTTP/1.0");
     case VARIABLE_SCHEME:
         return line->is_tls ? STR("https") : STR("http");
     case VARIABLE_REQUEST_ID:

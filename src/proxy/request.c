@@ -1,5 +1,6 @@
 #include "proxy/request.h"
 
+#include "http/http2_head.h"
 #include "http/traceparent.h"
 #include "model/target_state.h"
 #include "plugins/chain.h"
@@ -46,7 +47,7 @@ static void begin_body(struct exchange *x)
 
     if (max_body_bytes && head->framing == HTTP_BY_LENGTH && head->content_length > max_body_bytes)
         exchange_refuse(x, 413, "Content-Length is over the limit");
-    if (head->framing == HTTP_CHUNKED)
+    if (head->framing == HTTP_CHUNKED && !head->is_http2)
         x->request_parser.trailers = arena_alloc(&x->arena, HTTP1_MAX_TRAILER_BYTES);
     x->request_part = http1_body_is_done(&x->request_parser) ? REQUEST_DONE : REQUEST_BODY;
     x->wants_upgrade = tunnel_is_wanted(head);
@@ -188,6 +189,62 @@ void request_take(struct exchange *x, const char *bytes, size_t len)
         take_body(x, &bytes, &len);
     if (x->request_part == REQUEST_DONE && len > 0 && !x->refused_status)
         downstream_keep_early(x->client->conn, bytes, len);
+}
+
+/* --- HTTP/2 --- */
+
+void request_take_head(struct exchange *x, const struct http2_head *head, bool is_last)
+{
+    if (head->refused_status) {
+        exchange_refuse(x, head->refused_status, head->reason);
+        return;
+    }
+    size_t len = http2_head_text_bytes(head);
+    char *text = arena_alloc(&x->arena, len);
+    if (!text) {
+        exchange_refuse(x, 500, "out of memory");
+        return;
+    }
+    http2_head_write(head, text);
+    if (http1_take_head(&x->request_parser, text, len, is_last) == HTTP1_DONE) {
+        begin_body(x);
+        return;
+    }
+    (void)buf_append(&x->head_bytes, text, min_len(len, MAX_BAD_TEXT_BYTES)); /* for the log */
+    exchange_refuse(x, x->request_parser.refused_status, x->request_parser.reason);
+}
+
+/* That it is as long as announced is nghttp2's to check too; who frames by it must not rely on
+ * others. */
+static bool is_past_length(const struct exchange *x, size_t more)
+{
+    return x->request.framing == HTTP_BY_LENGTH &&
+           more > x->request.content_length - x->request_bytes;
+}
+
+void request_take_content(struct exchange *x, struct str bytes)
+{
+    if (x->refused_status || x->request_part != REQUEST_BODY)
+        return;
+    if (is_past_length(x, bytes.len))
+        exchange_refuse(x, 400, "the body is longer than its Content-Length");
+    else
+        pass_on(x, &bytes, 1, false);
+}
+
+void request_take_end(struct exchange *x, struct str trailers)
+{
+    if (x->refused_status || x->request_part != REQUEST_BODY)
+        return;
+    if (x->request.framing == HTTP_BY_LENGTH && x->request_bytes < x->request.content_length) {
+        exchange_refuse(x, 400, "the body is shorter than its Content-Length");
+        return;
+    }
+    struct str kept = trailers.len > 0 ? arena_copy(&x->arena, trailers) : STR_EMPTY;
+    x->request_parser.trailers = (char *)kept.ptr;
+    x->request_parser.trailer_len = (uint16_t)kept.len;
+    pass_on(x, NULL, 0, true);
+    x->request_part = x->refused_status ? x->request_part : REQUEST_DONE;
 }
 
 /* --- towards the upstream --- */

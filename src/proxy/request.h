@@ -8,7 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/str.h"
+
 struct exchange;
+struct http2_head;
 struct target_state;
 struct upstream_conn;
 
@@ -19,6 +22,12 @@ void request_begin(struct exchange *x);
  * (refused_status), or give back what belongs to the next one (downstream_keep_early). Never ends
  * the exchange. */
 void request_take(struct exchange *x, const char *bytes, size_t len);
+
+/* The same for requests of HTTP/2, whose parts come one by one: the head (which may have been
+ * refused), content, the end with trailer lines, or without. */
+void request_take_head(struct exchange *x, const struct http2_head *head, bool is_last);
+void request_take_content(struct exchange *x, struct str bytes);
+void request_take_end(struct exchange *x, struct str trailers);
 
 /* False, and the request is refused: more content has come than a plugin allows. */
 bool request_check_size(struct exchange *x);

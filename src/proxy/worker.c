@@ -13,6 +13,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/hedge.h"
+#include "proxy/multiplex.h"
 #include "proxy/pending.h"
 #include "proxy/upstream_conn.h"
 #include "proxy/upstream_peer.h"
@@ -98,6 +99,17 @@ static void on_call(uv_async_t *async)
     upstream_pool_make_room(worker);
 }
 
+static void on_flush(uv_prepare_t *prepare)
+{
+    uv_prepare_stop(prepare);
+    multiplex_flush_all(prepare->data);
+}
+
+void worker_flush_soon(struct worker *worker)
+{
+    uv_prepare_start(&worker->flush, on_flush);
+}
+
 /* --- mail --- */
 
 void worker_post(struct worker *worker, struct mail *mail)
@@ -127,9 +139,7 @@ static void give_up_connecting(struct worker *worker)
 {
     LIST_EACH(link, &worker->clients)
     {
-        struct downstream *conn = LIST_ENTRY(link, struct downstream, link);
-        if (conn->client.exchange)
-            exchange_target_left(conn->client.exchange);
+        downstream_target_left(LIST_ENTRY(link, struct downstream, link));
     }
 }
 
@@ -163,6 +173,7 @@ void worker_read_counters(const struct worker *worker, struct worker_counters *s
     sum->exchanges_active += atomic_load_explicit(&stats->exchanges_active, memory_order_relaxed);
     sum->tls_handshakes += atomic_load_explicit(&stats->tls_handshakes, memory_order_relaxed);
     sum->tls_resumed += atomic_load_explicit(&stats->tls_resumed, memory_order_relaxed);
+    sum->http2_connections += metrics_read(&stats->http2_connections);
     sum->tls_failed += atomic_load_explicit(&stats->tls_failed, memory_order_relaxed);
     for (int i = 0; i < TRY_FAILURE_COUNT; i++)
         sum->failures[i] += metrics_read(&stats->failures[i]);
@@ -229,11 +240,7 @@ static void on_grace_over(struct timer_node *node)
     struct worker *worker = LIST_ENTRY(node, struct worker, grace);
     LIST_EACH(link, &worker->clients)
     {
-        struct downstream *conn = LIST_ENTRY(link, struct downstream, link);
-        if (conn->client.exchange)
-            exchange_cut(conn->client.exchange);
-        else
-            downstream_close(conn);
+        downstream_cut(LIST_ENTRY(link, struct downstream, link));
     }
 }
 
@@ -286,6 +293,7 @@ static void close_loop(struct worker *worker)
     mailbox_close(&worker->mailbox);
     uv_close((uv_handle_t *)&worker->config_news, NULL);
     uv_close((uv_handle_t *)&worker->calls, NULL);
+    uv_close((uv_handle_t *)&worker->flush, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&worker->loop);
     assert(rc == 0);
@@ -342,6 +350,7 @@ static struct worker *make(const struct worker_settings *settings, unsigned inde
     atomic_init(&worker->next, settings->snapshot ? snapshot_ref(settings->snapshot) : NULL);
     worker->index = index;
     list_init(&worker->clients);
+    list_init(&worker->dirty_multiplexes);
     list_init(&worker->parked);
     list_init(&worker->pendings);
     list_init(&worker->pools);
@@ -379,6 +388,11 @@ static int open_handles(struct worker *worker)
         return rc;
     worker->calls.data = worker;
     uv_unref((uv_handle_t *)&worker->calls);
+    rc = uv_prepare_init(&worker->loop, &worker->flush);
+    if (rc)
+        return rc;
+    worker->flush.data = worker;
+    uv_unref((uv_handle_t *)&worker->flush);
     rc = timer_wheel_init(&worker->hedge_wheel, &worker->loop, HEDGE_TICK_MS, worker);
     if (rc)
         return rc;

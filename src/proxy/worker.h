@@ -66,8 +66,9 @@ struct worker_counters {
     uint64_t connections_waiting; /* idle, between requests */
     uint64_t requests_total;
     uint64_t exchanges_active;
-    uint64_t accept_pauses;  /* times that a listener stopped, at the limit of clients */
-    uint64_t tls_handshakes; /* done, and with a session that was resumed, and failed */
+    uint64_t accept_pauses;     /* times that a listener stopped, at the limit of clients */
+    uint64_t http2_connections; /* that spoke it */
+    uint64_t tls_handshakes;    /* done, and with a session that was resumed, and failed */
     uint64_t tls_resumed;
     uint64_t tls_failed;
     uint64_t failures[TRY_FAILURE_COUNT]; /* of tries */

@@ -54,6 +54,7 @@ struct worker_stats {
     _Atomic uint64_t tls_resumed;
     _Atomic uint64_t tls_failed;
     struct tally tls_failures; /* of these, by reason */
+    metrics_cell http2_connections;
     metrics_cell failures[TRY_FAILURE_COUNT];
     metrics_cell upstream_opened; /* connections begun */
     metrics_cell upstream_reused; /* tries on a kept one */
@@ -97,11 +98,13 @@ struct worker {
     _Atomic(struct snapshot *) next; /* a reference handed over by control, or NULL */
     struct snapshot_use *config;     /* NULL until the first snapshot */
     uv_async_t config_news;
-    uv_async_t calls; /* other workers', see worker_call */
+    uv_async_t calls;   /* other workers', see worker_call */
+    uv_prepare_t flush; /* runs while dirty_multiplexes has any */
 
-    struct list clients;  /* every downstream */
-    struct list parked;   /* exchanges that wait for an upstream's first endpoints */
-    struct list pendings; /* queues of exchanges that wait for a free target */
+    struct list clients;           /* every downstream */
+    struct list dirty_multiplexes; /* that have frames to send, perhaps */
+    struct list parked;            /* exchanges that wait for an upstream's first endpoints */
+    struct list pendings;          /* queues of exchanges that wait for a free target */
     struct list pools;
     struct upstream_peers peers;
     struct list idle_upstreams; /* upstream connections, the one idle for longest first */
@@ -151,6 +154,9 @@ static inline void worker_call(struct worker *worker)
 {
     uv_async_send(&worker->calls);
 }
+
+/* dirty_multiplexes is looked after before the loop waits for events again. */
+void worker_flush_soon(struct worker *worker);
 
 /* The last client has gone: a worker that is stopping ends its loop. */
 void worker_client_gone(struct worker *worker);

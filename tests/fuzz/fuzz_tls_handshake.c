@@ -216,7 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
     MUST(stream_init(&conn.stream, &world.loop, &events, &world.buffer) == 0);
     MUST(uv_tcp_open(&conn.stream.tcp, ends[0]) == 0);
-    MUST(tls_accept(&conn.stream, world.server) == 0);
+    MUST(tls_accept(&conn.stream, world.server, true) == 0);
     if (data[0] < 128)
         send_bytes(&conn, data + 1, size - 1, data[0] ? data[0] : size);
     else

@@ -12,6 +12,10 @@
 #define LLVMFuzzerTestOneInput fuzz_uri
 #include "fuzz/fuzz_uri.c"
 #undef LLVMFuzzerTestOneInput
+#undef MUST
+#define LLVMFuzzerTestOneInput fuzz_http2
+#include "fuzz/fuzz_http2.c"
+#undef LLVMFuzzerTestOneInput
 
 static void requests_are_read_alike_however_they_come(void **state)
 {
@@ -31,12 +35,19 @@ static void targets_stay_within_their_bounds(void **state)
     replay(fuzz_uri, "uri");
 }
 
+static void sessions_of_http_2_stay_within_their_bounds(void **state)
+{
+    (void)state;
+    replay(fuzz_http2, "http2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_read_alike_however_they_come),
         cmocka_unit_test(responses_are_read_alike_however_they_come),
         cmocka_unit_test(targets_stay_within_their_bounds),
+        cmocka_unit_test(sessions_of_http_2_stay_within_their_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

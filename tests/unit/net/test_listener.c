@@ -57,13 +57,24 @@ static void flags_that_are_built_are_taken(void **state)
     assert_false(specs[1].has_reuseport || specs[1].is_v6_only);
 }
 
+static void kongs_default_line_is_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("0.0.0.0:8000 reuseport backlog=16384, "
+                           "0.0.0.0:8443 http2 ssl reuseport backlog=16384"),
+                     0);
+    assert_int_equal(count, 2);
+    assert_false(specs[0].is_http2 || specs[0].is_tls);
+    assert_true(specs[1].is_http2 && specs[1].is_tls);
+}
+
 static void flags_to_come_are_errors_that_say_so(void **state)
 {
     (void)state;
-    assert_int_equal(parse("0.0.0.0:8000 reuseport, 0.0.0.0:8443 http2 ssl"), UV_EINVAL);
+    assert_int_equal(parse("0.0.0.0:8000 reuseport, 0.0.0.0:8443 http3 ssl"), UV_EINVAL);
     assert_int_equal(count, 99); /* untouched */
     assert_string_equal(err.field, "WEIR_PROXY_LISTEN");
-    assert_string_equal(err.sentence, "\"http2\" in \"0.0.0.0:8443 http2 ssl\" is not built yet; "
+    assert_string_equal(err.sentence, "\"http3\" in \"0.0.0.0:8443 http3 ssl\" is not built yet; "
                                       "leave this address out");
 }
 
@@ -180,6 +191,7 @@ int main(void)
         cmocka_unit_test(off_is_no_listener),
         cmocka_unit_test(addresses_of_both_families_are_parsed),
         cmocka_unit_test(flags_that_are_built_are_taken),
+        cmocka_unit_test(kongs_default_line_is_taken),
         cmocka_unit_test(flags_to_come_are_errors_that_say_so),
         cmocka_unit_test(bad_texts_are_refused),
         cmocka_unit_test(a_socket_has_what_workers_rely_on),

@@ -1,0 +1,195 @@
+#include "http/http2_parts.h"
+
+#include <errno.h>
+
+#include <uv.h> /* error codes only */
+
+#include "http/message.h"
+
+/* What weir and its plugins add to an upstream's fields. */
+#define MAX_LINES (HTTP_MAX_FIELDS + 72)
+/* Below this more is asked for: the client shall not wait for it. */
+#define LOW_BYTES 32768
+
+/* --- heads --- */
+
+/* Of the connection, which here is not the message's (RFC 9113, section 8.2.2). */
+static bool is_of_connection(struct str name)
+{
+    switch (header_recognise(name)) {
+    case HEADER_CONNECTION:
+    case HEADER_KEEP_ALIVE:
+    case HEADER_PROXY_CONNECTION:
+    case HEADER_TRANSFER_ENCODING:
+    case HEADER_UPGRADE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static nghttp2_nv make_field(struct str name, struct str value)
+{
+    return (nghttp2_nv){.name = (uint8_t *)name.ptr,
+                        .namelen = name.len,
+                        .value = (uint8_t *)value.ptr,
+                        .valuelen = value.len};
+}
+
+/* Cuts a line with its CRLF off; empty at the end. */
+static struct str cut_line(struct str *rest)
+{
+    const char *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
+    if (!end)
+        return STR_EMPTY;
+    struct str line = str_make(rest->ptr, (size_t)(end - rest->ptr));
+    *rest = str_make(end + 1, rest->len - line.len - 1);
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+        line.len--;
+    return line;
+}
+
+static void make_lower(struct str name)
+{
+    char *at = (char *)name.ptr;
+    for (size_t i = 0; i < name.len; i++)
+        at[i] = str_lower_char(at[i]);
+}
+
+/* The fields of all lines; *count may be above 0 already. False: too many. */
+static bool find_fields(struct str lines, nghttp2_nv *fields, size_t *count)
+{
+    for (struct str value = cut_line(&lines); value.len > 0; value = cut_line(&lines)) {
+        struct str name = str_cut(&value, ':');
+        if (is_of_connection(name))
+            continue;
+        if (*count == MAX_LINES)
+            return false;
+        make_lower(name);
+        fields[(*count)++] = make_field(name, str_trim(value));
+    }
+    return true;
+}
+
+static int error_of(int rc)
+{
+    return rc == NGHTTP2_ERR_NOMEM ? UV_ENOMEM : rc < 0 ? UV_EPIPE : 0;
+}
+
+static void count_queued(struct http2_stream *stream)
+{
+    bool end_waits = stream->has_body && stream->is_last && !stream->has_sent_last;
+    stream->queued = stream->is_closed ? 0 : buf_len(&stream->out) + end_waits;
+}
+
+static int submit(struct http2_stream *stream, const nghttp2_nv *fields, size_t count,
+                  bool is_interim, bool is_last)
+{
+    nghttp2_session *nghttp2 = stream->session->nghttp2;
+    if (is_interim)
+        return error_of(nghttp2_submit_headers(nghttp2, NGHTTP2_FLAG_NONE, stream->id, NULL, fields,
+                                               count, NULL));
+    nghttp2_data_provider content = {.read_callback = http2_read_content};
+    stream->has_body = !is_last;
+    stream->is_last = is_last;
+    return error_of(
+        nghttp2_submit_response(nghttp2, stream->id, fields, count, is_last ? NULL : &content));
+}
+
+int http2_stream_head(struct http2_stream *stream, struct str head, bool is_interim, bool is_last)
+{
+    nghttp2_nv fields[MAX_LINES];
+    size_t count = 1;
+    if (stream->is_closed)
+        return UV_EPIPE;
+    struct str status = cut_line(&head);
+    str_cut(&status, ' ');
+    fields[0] = make_field(STR(":status"), str_cut(&status, ' '));
+    if (fields[0].valuelen != 3 || !find_fields(head, fields, &count))
+        return UV_ENOBUFS;
+    return submit(stream, fields, count, is_interim, is_last);
+}
+
+/* --- content --- */
+
+static int go_on(struct http2_stream *stream)
+{
+    count_queued(stream);
+    if (!stream->is_deferred)
+        return 0;
+    stream->is_deferred = false;
+    return error_of(nghttp2_session_resume_data(stream->session->nghttp2, stream->id));
+}
+
+int http2_stream_content(struct http2_stream *stream, const struct str *pieces, unsigned count)
+{
+    if (stream->is_closed)
+        return UV_EPIPE;
+    for (unsigned i = 0; i < count; i++) {
+        int rc = pieces[i].len ? buf_append(&stream->out, pieces[i].ptr, pieces[i].len) : 0;
+        if (rc)
+            return rc;
+    }
+    return buf_len(&stream->out) > 0 ? go_on(stream) : 0;
+}
+
+int http2_stream_end(struct http2_stream *stream, struct str trailers)
+{
+    if (stream->is_closed)
+        return UV_EPIPE;
+    if (stream->is_last)
+        return 0;
+    stream->is_last = true;
+    if (trailers.len > 0 && buf_append(&stream->response_trailers, trailers.ptr, trailers.len))
+        return UV_ENOMEM;
+    return go_on(stream);
+}
+
+/* The content has ended. True: trailers follow. */
+static bool submit_trailers(struct http2_stream *stream)
+{
+    nghttp2_nv fields[MAX_LINES];
+    size_t count = 0;
+    if (!find_fields(buf_str(&stream->response_trailers), fields, &count) || count == 0)
+        return false;
+    return nghttp2_submit_trailer(stream->session->nghttp2, stream->id, fields, count) == 0;
+}
+
+static void take_out(struct http2_stream *stream, uint8_t *out, size_t count)
+{
+    size_t before = buf_len(&stream->out);
+    if (count > 0)
+        memcpy(out, buf_str(&stream->out).ptr, count);
+    buf_consume(&stream->out, count);
+    size_t after = buf_len(&stream->out);
+    if (after == 0 || (before >= LOW_BYTES && after < LOW_BYTES)) {
+        stream->has_drained = true;
+        http2_make_ready(stream);
+    }
+}
+
+ssize_t http2_read_content(nghttp2_session *nghttp2, int32_t id, uint8_t *out, size_t size,
+                           uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+    struct http2_stream *stream = nghttp2_session_get_stream_user_data(nghttp2, id);
+    (void)source, (void)arg;
+    if (!stream) { /* its owner wanted no more of it, and has seen to its end */
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        return 0;
+    }
+    size_t count = buf_len(&stream->out) < size ? buf_len(&stream->out) : size;
+    bool is_end = stream->is_last && count == buf_len(&stream->out);
+    if (count == 0 && !is_end) {
+        stream->is_deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    if (is_end) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        stream->has_sent_last = true;
+        if (submit_trailers(stream))
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    }
+    take_out(stream, out, count);
+    count_queued(stream);
+    return (ssize_t)count;
+}

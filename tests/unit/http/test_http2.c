@@ -1,0 +1,369 @@
+/* The session, by a client that is nghttp2's too; what a broken client gets is the integration
+ * tests' table. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <nghttp2/nghttp2.h>
+
+#include "http/http2.h"
+
+#define MAX_HEAD_BYTES 4096
+#define MAX_STREAMS 8
+
+struct pair {
+    struct http2_session *server;
+    nghttp2_session *client;
+    struct http2_stream streams[MAX_STREAMS];
+    unsigned opened, gone, ended, drained;
+    size_t told_bytes;
+    char request[512];
+    char trailers[64];
+    /* What the client has seen. */
+    size_t body_bytes;
+    char fields[512];
+    int32_t reset_stream;
+    uint32_t reset_code;
+    int goaways;
+    uint32_t goaway_code;
+    /* What it sends. */
+    size_t to_send;
+};
+
+static void on_request(void *owner, int32_t id, const struct http2_head *head, bool is_last)
+{
+    struct pair *pair = owner;
+    (void)is_last;
+    assert_int_equal(head->refused_status, 0);
+    http2_head_write(head, pair->request);
+    pair->request[http2_head_text_bytes(head)] = '\0';
+    http2_stream_open(pair->server, &pair->streams[pair->opened++], id);
+}
+
+static struct pair *current;
+
+static void on_content(struct http2_stream *stream, const char *bytes, size_t len)
+{
+    (void)stream, (void)bytes;
+    current->told_bytes += len;
+}
+
+static void on_request_end(struct http2_stream *stream, struct str trailers)
+{
+    (void)stream;
+    current->ended++;
+    memcpy(current->trailers, trailers.ptr ? trailers.ptr : "", trailers.len);
+}
+
+static void on_drained(struct http2_stream *stream)
+{
+    (void)stream;
+    current->drained++;
+}
+
+static void on_gone(struct http2_stream *stream)
+{
+    current->gone++;
+    http2_stream_release(stream);
+}
+
+static void on_violation(void *owner, const char *reason, bool is_fatal)
+{
+    (void)owner, (void)is_fatal;
+    fail_msg("%s", reason);
+}
+
+static const struct http2_events events = {
+    .on_request = on_request,
+    .on_content = on_content,
+    .on_request_end = on_request_end,
+    .on_drained = on_drained,
+    .on_gone = on_gone,
+    .on_violation = on_violation,
+};
+
+/* --- the client --- */
+
+static int on_client_data(nghttp2_session *client, uint8_t flags, int32_t id, const uint8_t *bytes,
+                          size_t len, void *arg)
+{
+    struct pair *pair = arg;
+    (void)client, (void)flags, (void)id, (void)bytes;
+    pair->body_bytes += len;
+    return 0;
+}
+
+static int on_client_header(nghttp2_session *client, const nghttp2_frame *frame,
+                            const uint8_t *name, size_t name_len, const uint8_t *value,
+                            size_t value_len, uint8_t flags, void *arg)
+{
+    struct pair *pair = arg;
+    size_t len = strlen(pair->fields);
+    (void)client, (void)frame, (void)flags;
+    snprintf(pair->fields + len, sizeof(pair->fields) - len, "%.*s=%.*s;", (int)name_len, name,
+             (int)value_len, value);
+    return 0;
+}
+
+static int on_client_frame(nghttp2_session *client, const nghttp2_frame *frame, void *arg)
+{
+    struct pair *pair = arg;
+    (void)client;
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        pair->reset_stream = frame->hd.stream_id;
+        pair->reset_code = frame->rst_stream.error_code;
+    } else if (frame->hd.type == NGHTTP2_GOAWAY) {
+        pair->goaways++;
+        pair->goaway_code = frame->goaway.error_code;
+    }
+    return 0;
+}
+
+static ssize_t read_upload(nghttp2_session *client, int32_t id, uint8_t *out, size_t size,
+                           uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+    struct pair *pair = arg;
+    (void)client, (void)id, (void)source;
+    size_t count = pair->to_send < size ? pair->to_send : size;
+    memset(out, 'x', count);
+    pair->to_send -= count;
+    if (pair->to_send == 0)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)count;
+}
+
+static int set_up(void **state)
+{
+    struct pair *pair = calloc(1, sizeof(*pair));
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_session_callbacks_new(&callbacks);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_client_data);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_client_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_client_frame);
+    nghttp2_session_client_new(&pair->client, callbacks, pair);
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_submit_settings(pair->client, NGHTTP2_FLAG_NONE, NULL, 0);
+    current = pair;
+    *state = pair;
+    return http2_session_create(&events, pair, MAX_HEAD_BYTES, 1, &pair->server);
+}
+
+static int tear_down(void **state)
+{
+    struct pair *pair = *state;
+    for (unsigned i = 0; i < pair->opened; i++)
+        if (list_is_linked(&pair->streams[i].link))
+            http2_stream_release(&pair->streams[i]);
+    http2_session_destroy(pair->server);
+    nghttp2_session_del(pair->client);
+    free(pair);
+    return 0;
+}
+
+/* Carries bytes until nobody has any. */
+static void exchange_bytes(struct pair *pair)
+{
+    char out[20000];
+    const uint8_t *bytes;
+    ssize_t len;
+    size_t sent;
+    do {
+        while ((len = nghttp2_session_mem_send(pair->client, &bytes)) > 0)
+            assert_int_equal(http2_receive(pair->server, (const char *)bytes, (size_t)len, 1), 0);
+        http2_tell(pair->server);
+        sent = http2_send(pair->server, out, sizeof(out));
+        if (sent > 0)
+            assert_int_equal(nghttp2_session_mem_recv(pair->client, (uint8_t *)out, sent), sent);
+    } while (sent > 0 || nghttp2_session_want_write(pair->client) || http2_has_news(pair->server));
+}
+
+#define FIELD(name, value)                                                                         \
+    {                                                                                              \
+        (uint8_t *)(name), (uint8_t *)(value), sizeof(name) - 1, sizeof(value) - 1,                \
+            NGHTTP2_NV_FLAG_NONE                                                                   \
+    }
+
+static int32_t ask(struct pair *pair, size_t upload)
+{
+    const nghttp2_nv fields[] = {FIELD(":method", "POST"), FIELD(":scheme", "http"),
+                                 FIELD(":authority", "a"), FIELD(":path", "/p")};
+    nghttp2_data_provider content = {.read_callback = read_upload};
+    pair->to_send = upload;
+    return nghttp2_submit_request(pair->client, NULL, fields, 4, upload ? &content : NULL, NULL);
+}
+
+static int answer(struct http2_stream *stream, bool is_last)
+{
+    char head[] = "HTTP/1.1 200 OK\r\nX-Upper: Value\r\nConnection: close\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n";
+    return http2_stream_head(stream, str_make(head, sizeof(head) - 1), false, is_last);
+}
+
+/* --- tests --- */
+
+static void a_request_comes_as_a_head_and_its_end(void **state)
+{
+    struct pair *pair = *state;
+    ask(pair, 0);
+    exchange_bytes(pair);
+    assert_string_equal(pair->request, "POST /p HTTP/2.0\r\nhost: a\r\n\r\n");
+    assert_int_equal(http2_stream_count(pair->server), 1);
+    assert_true(http2_is_greeted(pair->server));
+}
+
+static void a_head_leaves_without_what_is_the_connections(void **state)
+{
+    struct pair *pair = *state;
+    ask(pair, 0);
+    exchange_bytes(pair);
+    assert_int_equal(answer(&pair->streams[0], true), 0);
+    exchange_bytes(pair);
+    assert_string_equal(pair->fields, ":status=200;x-upper=Value;");
+}
+
+static void content_and_trailers_leave_behind_the_head(void **state)
+{
+    struct pair *pair = *state;
+    const struct str pieces[] = {STR("one"), STR(""), STR("two")};
+    ask(pair, 0);
+    exchange_bytes(pair);
+    struct http2_stream *stream = &pair->streams[0];
+    assert_int_equal(answer(stream, false), 0);
+    assert_int_equal(http2_stream_content(stream, pieces, 3), 0);
+    assert_int_equal(stream->queued, 6);
+    exchange_bytes(pair);
+    assert_int_equal(stream->queued, 0);
+    assert_int_equal(http2_stream_end(stream, STR("X-Sum: 6\r\n")), 0);
+    assert_int_equal(stream->queued, 1); /* its end */
+    exchange_bytes(pair);
+    assert_int_equal(pair->body_bytes, 6);
+    assert_string_equal(pair->fields, ":status=200;x-upper=Value;x-sum=6;");
+    assert_int_equal(stream->queued, 0);
+    assert_int_equal(pair->gone, 0); /* it was told by on_drained */
+}
+
+static void content_waits_for_who_does_not_read(void **state)
+{
+    struct pair *pair = *state;
+    size_t upload = 4 * HTTP2_STREAM_WINDOW;
+    ask(pair, upload);
+    exchange_bytes(pair);
+    struct http2_stream *stream = &pair->streams[0];
+    assert_int_equal(pair->told_bytes, 0);
+    assert_int_equal(stream->held, HTTP2_STREAM_WINDOW);
+    assert_int_equal(pair->to_send, upload - HTTP2_STREAM_WINDOW);
+
+    http2_stream_read(stream, true);
+    exchange_bytes(pair);
+    assert_int_equal(pair->told_bytes, upload);
+    assert_int_equal(stream->held, 0);
+    assert_int_equal(pair->ended, 1);
+}
+
+static void the_end_of_a_request_waits_for_its_content(void **state)
+{
+    struct pair *pair = *state;
+    ask(pair, 1000);
+    exchange_bytes(pair);
+    assert_int_equal(pair->ended, 0);
+    http2_stream_read(&pair->streams[0], true);
+    exchange_bytes(pair);
+    assert_int_equal(pair->ended, 1);
+    assert_int_equal(pair->told_bytes, 1000);
+}
+
+static void what_a_released_stream_held_opens_the_connection_again(void **state)
+{
+    struct pair *pair = *state;
+    for (unsigned i = 0; i < 6; i++) { /* more than the connection's window, one by one */
+        ask(pair, HTTP2_STREAM_WINDOW);
+        exchange_bytes(pair);
+        struct http2_stream *stream = &pair->streams[i];
+        assert_int_equal(stream->held, HTTP2_STREAM_WINDOW);
+        http2_stream_reset(stream, HTTP2_CANCEL);
+        http2_stream_release(stream);
+        exchange_bytes(pair);
+    }
+    assert_int_equal(pair->reset_code, HTTP2_CANCEL);
+}
+
+static void a_client_that_resets_is_gone(void **state)
+{
+    struct pair *pair = *state;
+    int32_t id = ask(pair, 0);
+    exchange_bytes(pair);
+    nghttp2_submit_rst_stream(pair->client, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    exchange_bytes(pair);
+    assert_int_equal(pair->gone, 1);
+    assert_int_equal(http2_stream_count(pair->server), 0);
+}
+
+static void an_early_answer_tells_to_stop_sending(void **state)
+{
+    struct pair *pair = *state;
+    int32_t id = ask(pair, 4 * HTTP2_STREAM_WINDOW);
+    exchange_bytes(pair);
+    answer(&pair->streams[0], true);
+    http2_stream_release(&pair->streams[0]);
+    exchange_bytes(pair);
+    assert_int_equal(pair->reset_stream, id);
+    assert_int_equal(pair->reset_code, HTTP2_NO_ERROR);
+}
+
+static void who_takes_leave_serves_what_was_sent_before(void **state)
+{
+    struct pair *pair = *state;
+    ask(pair, 0);
+    exchange_bytes(pair);
+    assert_false(http2_is_goaway_known(pair->server));
+    http2_announce_goaway(pair->server);
+    exchange_bytes(pair);
+    assert_true(http2_is_goaway_known(pair->server));
+    assert_int_equal(pair->goaways, 1);
+    http2_goaway(pair->server);
+    exchange_bytes(pair);
+    assert_int_equal(pair->goaways, 2);
+    assert_false(http2_is_over(pair->server));
+    answer(&pair->streams[0], true);
+    exchange_bytes(pair);
+    assert_true(http2_is_over(pair->server));
+    assert_int_equal(pair->goaway_code, HTTP2_NO_ERROR);
+}
+
+static void nothing_can_be_written_to_a_stream_that_is_closed(void **state)
+{
+    struct pair *pair = *state;
+    const struct str piece = STR("late");
+    ask(pair, 0);
+    exchange_bytes(pair);
+    struct http2_stream *stream = &pair->streams[0];
+    stream->is_closed = true;
+    assert_true(answer(stream, false) < 0);
+    assert_true(http2_stream_content(stream, &piece, 1) < 0);
+    assert_true(http2_stream_end(stream, STR_EMPTY) < 0);
+    stream->is_closed = false;
+}
+
+#define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PAIR_TEST(a_request_comes_as_a_head_and_its_end),
+        PAIR_TEST(a_head_leaves_without_what_is_the_connections),
+        PAIR_TEST(content_and_trailers_leave_behind_the_head),
+        PAIR_TEST(content_waits_for_who_does_not_read),
+        PAIR_TEST(the_end_of_a_request_waits_for_its_content),
+        PAIR_TEST(what_a_released_stream_held_opens_the_connection_again),
+        PAIR_TEST(a_client_that_resets_is_gone),
+        PAIR_TEST(an_early_answer_tells_to_stop_sending),
+        PAIR_TEST(who_takes_leave_serves_what_was_sent_before),
+        PAIR_TEST(nothing_can_be_written_to_a_stream_that_is_closed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
