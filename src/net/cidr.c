@@ -40,7 +40,7 @@ bool cidr_read_address(struct str text, struct cidr_address *ret)
     return true;
 }
 
-static bool read_range(struct str text, struct cidr_range *ret)
+bool cidr_read_range(struct str text, struct cidr_range *ret)
 {
     struct str mask = text;
     struct str address = str_cut(&mask, '/');
@@ -81,7 +81,7 @@ int cidr_set_init(struct cidr_set *set, struct str text, struct str *ret_bad)
         *ret_bad = item;
         if (str_equal(item, STR("unix:"))) {
             set->has_unix = true;
-        } else if (read_range(item, &set->ranges[set->count])) {
+        } else if (cidr_read_range(item, &set->ranges[set->count])) {
             set->count++;
         } else {
             cidr_set_deinit(set);
@@ -97,7 +97,7 @@ void cidr_set_deinit(struct cidr_set *set)
     *set = (struct cidr_set){0};
 }
 
-static bool is_in(const struct cidr_range *range, const struct cidr_address *address)
+bool cidr_range_has(const struct cidr_range *range, const struct cidr_address *address)
 {
     unsigned whole = range->bits / 8, rest = range->bits % 8;
     if (memcmp(range->address.bytes, address->bytes, whole) != 0)
@@ -111,7 +111,7 @@ static bool is_in(const struct cidr_range *range, const struct cidr_address *add
 bool cidr_set_has(const struct cidr_set *set, const struct cidr_address *address)
 {
     for (unsigned i = 0; i < set->count; i++)
-        if (is_in(&set->ranges[i], address))
+        if (cidr_range_has(&set->ranges[i], address))
             return true;
     return false;
 }

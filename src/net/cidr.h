@@ -35,6 +35,10 @@ bool cidr_is_v4(const struct cidr_address *address);
 /* An address without mask or port, IPv6 with or without brackets. False when it is none. */
 bool cidr_read_address(struct str text, struct cidr_address *ret);
 
+/* An address, or a range of them. False when it is none. */
+bool cidr_read_range(struct str text, struct cidr_range *ret);
+bool cidr_range_has(const struct cidr_range *range, const struct cidr_address *address);
+
 /* Reads a comma list of addresses, ranges and "unix:". 0; UV_EINVAL, and *ret_bad is the first item
  * that is none (in `text`); UV_ENOMEM. */
 int cidr_set_init(struct cidr_set *set, struct str text, struct str *ret_bad);

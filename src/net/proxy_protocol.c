@@ -1,13 +1,20 @@
 #include "net/proxy_protocol.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "net/cidr.h"
 #include "net/ip.h"
 
 #define V1_MAX_BYTES 107 /* with its CR LF */
 #define V2_FIXED_BYTES 16
+#define V2_PROXY 0x21 /* version 2, on behalf of somebody */
+#define V2_TCP4 0x11
+#define V2_TCP6 0x21
+#define V2_TYPE_AUTHORITY 2 /* the server name that the client asked for */
 
 static const char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
@@ -126,4 +133,77 @@ enum proxy_protocol_result proxy_protocol_read(const char *bytes, size_t len,
     if (may_become(bytes, len, v2_signature, sizeof(v2_signature)))
         return read_v2((const uint8_t *)bytes, len, ret);
     return PROXY_PROTOCOL_REFUSED;
+}
+
+/* --- writing --- */
+
+/* Two addresses of one family, in network order. */
+struct address_pair {
+    struct cidr_address client, server;
+    size_t skip; /* bytes of both that are not told: 12 for IPv4 */
+    uint16_t client_port, server_port;
+};
+
+static struct address_pair pair_of(const struct sockaddr_storage *client,
+                                   const struct sockaddr_storage *server)
+{
+    struct address_pair pair;
+    cidr_take_address((const struct sockaddr *)client, &pair.client);
+    cidr_take_address((const struct sockaddr *)server, &pair.server);
+    pair.client_port = ip_port(client);
+    pair.server_port = ip_port(server);
+    pair.skip = cidr_is_v4(&pair.client) && cidr_is_v4(&pair.server) ? 12 : 0;
+    return pair;
+}
+
+static size_t write_v1(const struct address_pair *pair, char *out)
+{
+    char client[INET6_ADDRSTRLEN], server[INET6_ADDRSTRLEN];
+    int family = pair->skip ? AF_INET : AF_INET6;
+    inet_ntop(family, pair->client.bytes + pair->skip, client, sizeof(client));
+    inet_ntop(family, pair->server.bytes + pair->skip, server, sizeof(server));
+    int len = snprintf(out, PROXY_PROTOCOL_WRITE_BYTES, "PROXY TCP%d %s %s %u %u\r\n",
+                       pair->skip ? 4 : 6, client, server, pair->client_port, pair->server_port);
+    return (size_t)len;
+}
+
+static void put_u16(uint8_t *out, size_t number)
+{
+    out[0] = (uint8_t)(number >> 8);
+    out[1] = (uint8_t)number;
+}
+
+static size_t write_v2(const struct address_pair *pair, struct str server_name, uint8_t *out)
+{
+    size_t address_len = sizeof(pair->client.bytes) - pair->skip;
+    uint8_t *at = out + V2_FIXED_BYTES;
+    memcpy(at, pair->client.bytes + pair->skip, address_len);
+    memcpy(at + address_len, pair->server.bytes + pair->skip, address_len);
+    at += 2 * address_len;
+    put_u16(at, pair->client_port);
+    put_u16(at + 2, pair->server_port);
+    at += 4;
+    if (server_name.len > 0 && server_name.len <= UINT8_MAX) {
+        *at++ = V2_TYPE_AUTHORITY;
+        put_u16(at, server_name.len);
+        memcpy(at + 2, server_name.ptr, server_name.len);
+        at += 2 + server_name.len;
+    }
+    memcpy(out, v2_signature, sizeof(v2_signature));
+    out[12] = V2_PROXY;
+    out[13] = pair->skip ? V2_TCP4 : V2_TCP6;
+    put_u16(out + 14, (size_t)(at - out) - V2_FIXED_BYTES);
+    return (size_t)(at - out);
+}
+
+size_t proxy_protocol_write(enum proxy_protocol_version version,
+                            const struct sockaddr_storage *client,
+                            const struct sockaddr_storage *server, struct str server_name,
+                            char out[PROXY_PROTOCOL_WRITE_BYTES])
+{
+    if (version == PROXY_PROTOCOL_NONE)
+        return 0;
+    struct address_pair pair = pair_of(client, server);
+    return version == PROXY_PROTOCOL_V1 ? write_v1(&pair, out)
+                                        : write_v2(&pair, server_name, (uint8_t *)out);
 }

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "base/str.h"
+
 /* The longest header that is taken. Version 2 could have 64 KiB of extensions, which nobody sends.
  */
 #define PROXY_PROTOCOL_MAX_BYTES 4096
@@ -31,5 +33,18 @@ struct proxy_protocol {
 /* Reads the header that `bytes` begin with. On DONE *ret is set. */
 enum proxy_protocol_result proxy_protocol_read(const char *bytes, size_t len,
                                                struct proxy_protocol *ret);
+
+/* Room for any header that is written: version 2, IPv6, and a server name. */
+#define PROXY_PROTOCOL_WRITE_BYTES 320
+
+enum proxy_protocol_version { PROXY_PROTOCOL_NONE = 0, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
+
+/* Writes a header for a TCP connection from `client` to `server`; where one of them is IPv6 and the
+ * other not, the other is told as a mapped address. Version 2 tells `server_name` too (at most 255
+ * bytes; empty: none). Returns its length; 0 for PROXY_PROTOCOL_NONE. */
+size_t proxy_protocol_write(enum proxy_protocol_version version,
+                            const struct sockaddr_storage *client,
+                            const struct sockaddr_storage *server, struct str server_name,
+                            char out[PROXY_PROTOCOL_WRITE_BYTES]);
 
 #endif

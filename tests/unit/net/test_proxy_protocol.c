@@ -126,7 +126,55 @@ TEST(any_bytes_are_read_alike_however_they_come)
     replay(LLVMFuzzerTestOneInput, "proxy_protocol");
 }
 
-RUN(T(a_line_of_version_1_names_the_client), T(a_line_that_is_not_whole_waits),
+static struct sockaddr_storage address(const char *ip, uint16_t port)
+{
+    struct sockaddr_storage made;
+    assert_true(ip_parse(str_of(ip), port, &made));
+    return made;
+}
+
+static size_t write_header(enum proxy_protocol_version version, const char *client,
+                           const char *server, const char *name, char *out)
+{
+    struct sockaddr_storage from = address(client, 4711), to = address(server, 443);
+    return proxy_protocol_write(version, &from, &to, str_of(name), out);
+}
+
+TEST(a_line_is_written_as_it_is_read)
+{
+    char out[PROXY_PROTOCOL_WRITE_BYTES];
+    size_t len = write_header(PROXY_PROTOCOL_V1, "192.0.2.7", "10.0.0.1", "a.example", out);
+    assert_int_equal(len, 40);
+    assert_memory_equal(out, "PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n", len);
+    len = write_header(PROXY_PROTOCOL_V1, "2001:db8::7", "10.0.0.1", NULL, out);
+    assert_string_equal(read_text(out, len), "2001:db8::7 4711 (49 bytes)");
+    len = write_header(PROXY_PROTOCOL_V1, "::ffff:192.0.2.7", "10.0.0.1", NULL, out);
+    assert_string_equal(read_text(out, len), "192.0.2.7 4711 (40 bytes)");
+    assert_int_equal(write_header(PROXY_PROTOCOL_NONE, "::1", "::1", NULL, out), 0);
+}
+
+TEST(a_block_is_written_as_it_is_read_and_tells_the_name)
+{
+    char out[PROXY_PROTOCOL_WRITE_BYTES];
+    size_t len = write_header(PROXY_PROTOCOL_V2, "192.0.2.7", "10.0.0.1", NULL, out);
+    assert_int_equal(len, 28);
+    assert_memory_equal(out, V2 "\x21\x11\0\x0c\xc0\0\2\7\x0a\0\0\1\x12\x67\1\xbb", len);
+    len = write_header(PROXY_PROTOCOL_V2, "2001:db8::7", "10.0.0.1", "a.example", out);
+    assert_string_equal(read_text(out, len), "2001:db8::7 4711 (64 bytes)");
+    assert_memory_equal(out + 52,
+                        "\2\0\x09"
+                        "a.example",
+                        12);
+    char name[256];
+    memset(name, 'a', 255);
+    name[255] = '\0';
+    len = write_header(PROXY_PROTOCOL_V2, "2001:db8::7", "::1", name, out);
+    assert_true(len == 52 + 3 + 255 && len <= sizeof(out));
+    assert_string_equal(read_text(out, len), "2001:db8::7 4711 (310 bytes)");
+}
+
+RUN(T(a_line_is_written_as_it_is_read), T(a_block_is_written_as_it_is_read_and_tells_the_name),
+    T(a_line_of_version_1_names_the_client), T(a_line_that_is_not_whole_waits),
     T(a_bad_line_is_refused), T(a_block_of_version_2_names_the_client),
     T(a_block_that_is_not_whole_waits), T(a_bad_block_is_refused),
     T(any_bytes_are_read_alike_however_they_come))
