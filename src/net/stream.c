@@ -31,6 +31,18 @@ void stream_take_again(struct stream *stream, const char *bytes, size_t len)
         stream->events->on_bytes(stream, bytes, len);
 }
 
+/* libuv tells a reset that came together with the last bytes as an end; whoever takes the end for
+ * the sign that all is there must not believe that. */
+static int reset_behind_end(const struct stream *stream)
+{
+    int fd, error = 0;
+    socklen_t len = sizeof(error);
+    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) ||
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len))
+        return 0;
+    return uv_translate_sys_error(error);
+}
+
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
     struct stream *stream = handle->data;
@@ -43,7 +55,7 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
     stream->is_reading = false; /* libuv has stopped by itself */
     if (stream->is_closing)
         return;
-    int error = count == UV_EOF ? 0 : (int)count;
+    int error = count == UV_EOF ? reset_behind_end(stream) : (int)count;
     if (stream->tls)
         tls_end(stream, error);
     else

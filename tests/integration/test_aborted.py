@@ -54,3 +54,20 @@ class TestUploads:
         assert (line["reason"], line["client"], line["route"]) == ("bad chunk", "127.0.0.1", "s")
         assert 'weir_requests_refused_total{code="400",reason="bad chunk"} 1' in \
             weir.admin.get("/metrics").text
+
+
+class TestDownloads:
+    def test_a_reset_right_behind_a_part_is_not_passed_off_as_the_end(self, weir, new_backend):
+        def answer(_request, connection):
+            connection.send(b"HTTP/1.0 200 OK\r\n\r\na part")
+            connection.reset()
+        weir.serve("s", new_backend(answer=answer).url, retries=0)
+        for _ in range(10):
+            with weir.client() as client:
+                client.send(b"GET /s HTTP/1.0\r\nHost: a\r\n\r\n")
+                with pytest.raises(ConnectionError):
+                    received = b""
+                    while part := client.sock.recv(65536):
+                        received += part
+                    assert b"a part" not in received, "as if it were all"
+                    raise ConnectionResetError  # an error's own response will do as well
