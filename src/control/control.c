@@ -156,7 +156,9 @@ static void on_handed_over(void *arg, bool serves, unsigned workers)
     }
     if (control->is_stopping)
         return;
-    for (unsigned i = 0; control->worker_count && i < control->options->proxy_listener_count; i++) {
+    unsigned listeners =
+        control->options->proxy_listener_count + control->options->stream_listener_count;
+    for (unsigned i = 0; control->worker_count && i < listeners; i++) {
         int fd = worker_listener_fd(control->workers[0], i);
         int rc = handover_steer(fd, control->worker_count, workers);
         if (rc)

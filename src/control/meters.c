@@ -36,17 +36,20 @@ static struct str or_else(struct str name, struct str otherwise)
 }
 
 /* The meter of these labels, which may be new. Borrowed; NULL without memory. */
-static struct meter *want(struct meters *meters, struct str service, struct str route)
+static struct meter *want(struct meters *meters, struct str service, struct str route,
+                          bool is_of_streams)
 {
     struct buf key;
     buf_init(&key, MAX_KEY_BYTES);
     struct meter *meter = NULL;
-    if (buf_printf(&key, "%.*s\n%.*s", STR_ARG(service), STR_ARG(route)))
+    if (buf_printf(&key, "%.*s\n%.*s%s", STR_ARG(service), STR_ARG(route),
+                   is_of_streams ? "\n" : ""))
         goto done;
     if ((meter = map_get(&meters->by_labels, buf_str(&key))))
         goto done;
     if (meter_create(service, route, meters->worker_count, &meter))
         goto done;
+    meter->is_of_streams = is_of_streams;
     if (map_put(&meters->by_labels, buf_str(&key), meter, NULL)) {
         meter_unref(meter);
         meter = NULL;
@@ -101,11 +104,13 @@ void meters_attach(struct meters *meters, struct snapshot *snapshot, const struc
         struct route *route = &snapshot->routes[i];
         if (!route->service)
             continue;
+        bool is_of_streams = (route->protocols & STREAM_PROTOCOLS) != 0;
         struct meter *meter = had(before, &at, snapshot, i);
         if (!meter && i < METERS_MAX)
-            meter = want(meters, label_of_service(route), or_else(route->name, route->id));
+            meter = want(meters, label_of_service(route), or_else(route->name, route->id),
+                         is_of_streams);
         else if (!meter)
-            meter = want(meters, OTHERS, OTHERS);
+            meter = want(meters, OTHERS, OTHERS, is_of_streams);
         if (!meter)
             continue;
         named += meter->named_in != meters->round;
@@ -149,6 +154,7 @@ static void print_statuses(const struct meter *meter, struct metrics_text *text)
         }
     }
     struct metrics_label labels[LABEL_COUNT + 3];
+    unsigned label_count = LABEL_COUNT + (meter->is_of_streams ? 2u : 3u);
     fill_labels(meter, labels);
     labels[LABEL_COUNT + 2] = (struct metrics_label){"consumer", STR_EMPTY};
     for (unsigned key = 0; key < sizeof(counts) / sizeof(*counts); key++) {
@@ -159,13 +165,13 @@ static void print_statuses(const struct meter *meter, struct metrics_text *text)
         labels[LABEL_COUNT] = (struct metrics_label){"code", str_of(code)};
         labels[LABEL_COUNT + 1] =
             (struct metrics_label){"source", key % 2 ? STR("kong") : STR("service")};
-        metrics_text_count(text, labels, LABEL_COUNT + 3, counts[key]);
+        metrics_text_count(text, labels, label_count, counts[key]);
     }
     if (others == 0)
         return;
     labels[LABEL_COUNT] = (struct metrics_label){"code", STR("other")};
     labels[LABEL_COUNT + 1] = (struct metrics_label){"source", STR("service")};
-    metrics_text_count(text, labels, LABEL_COUNT + 3, others);
+    metrics_text_count(text, labels, label_count, others);
 }
 
 static void print_bandwidth(const struct meter *meter, struct metrics_text *text)
@@ -211,35 +217,64 @@ static void print_histogram(const struct meter *meter, struct metrics_text *text
     metrics_text_histogram(text, labels, LABEL_COUNT, shape, sums, 1);
 }
 
+static void print_all_statuses(const struct meters *meters, bool of_streams,
+                               struct metrics_text *text)
+{
+    void *value;
+    for (size_t at = 0; map_each(&meters->by_labels, &at, NULL, &value);)
+        if (((const struct meter *)value)->is_of_streams == of_streams)
+            print_statuses(value, text);
+}
+
+/* Whose meters a histogram is of. */
+enum kind { OF_REQUESTS = 1, OF_STREAMS = 2, OF_BOTH = 3 };
+
+static enum kind kind_of(const struct meter *meter)
+{
+    return meter->is_of_streams ? OF_STREAMS : OF_REQUESTS;
+}
+
+static void print_histograms(const struct meters *meters, struct metrics_text *text)
+{
+    static const struct {
+        const char *name, *help;
+        const struct metrics_shape *shape;
+        size_t offset;
+        enum kind kind;
+    } histograms[] = {
+        {"kong_kong_latency_ms",
+         "Latency added by Kong and enabled plugins for each service/route in Kong",
+         &meter_gateway_shape, offsetof(struct meter_slot, gateway_ms), OF_BOTH},
+        {"kong_upstream_latency_ms",
+         "Latency added by upstream response for each service/route in Kong", &meter_latency_shape,
+         offsetof(struct meter_slot, upstream_ms), OF_REQUESTS},
+        {"kong_request_latency_ms",
+         "Total latency incurred during requests for each service/route in Kong",
+         &meter_latency_shape, offsetof(struct meter_slot, request_ms), OF_REQUESTS},
+        {"kong_session_duration_ms", "How long streams lasted for each service/route in Kong",
+         &meter_latency_shape, offsetof(struct meter_slot, request_ms), OF_STREAMS},
+    };
+    void *meter;
+    for (size_t i = 0; i < sizeof(histograms) / sizeof(*histograms); i++) {
+        metrics_text_family(text, histograms[i].name, METRICS_HISTOGRAM, histograms[i].help);
+        for (size_t at = 0; map_each(&meters->by_labels, &at, NULL, &meter);)
+            if (kind_of(meter) & histograms[i].kind)
+                print_histogram(meter, text, *histograms[i].shape, histograms[i].offset);
+    }
+}
+
 void meters_print(const struct meters *meters, struct metrics_text *text)
 {
     void *meter;
     metrics_text_family(text, "kong_http_requests_total", METRICS_COUNTER,
                         "HTTP status codes per consumer/service/route in Kong");
-    for (size_t at = 0; map_each(&meters->by_labels, &at, NULL, &meter);)
-        print_statuses(meter, text);
+    print_all_statuses(meters, false, text);
+    metrics_text_family(text, "kong_stream_sessions_total", METRICS_COUNTER,
+                        "Stream status codes per service/route in Kong");
+    print_all_statuses(meters, true, text);
     metrics_text_family(text, "kong_bandwidth_bytes", METRICS_COUNTER,
                         "Total bandwidth (ingress/egress) throughput in bytes");
     for (size_t at = 0; map_each(&meters->by_labels, &at, NULL, &meter);)
         print_bandwidth(meter, text);
-    const struct {
-        const char *name, *help;
-        struct metrics_shape shape;
-        size_t offset;
-    } histograms[] = {
-        {"kong_kong_latency_ms",
-         "Latency added by Kong and enabled plugins for each service/route in Kong",
-         meter_gateway_shape, offsetof(struct meter_slot, gateway_ms)},
-        {"kong_upstream_latency_ms",
-         "Latency added by upstream response for each service/route in Kong", meter_latency_shape,
-         offsetof(struct meter_slot, upstream_ms)},
-        {"kong_request_latency_ms",
-         "Total latency incurred during requests for each service/route in Kong",
-         meter_latency_shape, offsetof(struct meter_slot, request_ms)},
-    };
-    for (size_t i = 0; i < sizeof(histograms) / sizeof(*histograms); i++) {
-        metrics_text_family(text, histograms[i].name, METRICS_HISTOGRAM, histograms[i].help);
-        for (size_t at = 0; map_each(&meters->by_labels, &at, NULL, &meter);)
-            print_histogram(meter, text, histograms[i].shape, histograms[i].offset);
-    }
+    print_histograms(meters, text);
 }

@@ -15,7 +15,7 @@
 #define METERS_MAX 20000
 
 struct meters {
-    struct map by_labels; /* service, newline, route → struct meter, referenced */
+    struct map by_labels; /* service, newline, route, newline if of streams → struct meter */
     uint32_t worker_count;
     uint32_t round; /* of meters_attach */
 };
@@ -29,7 +29,7 @@ void meters_deinit(struct meters *meters);
  * need not be looked up. */
 void meters_attach(struct meters *meters, struct snapshot *snapshot, const struct snapshot *before);
 
-/* Kong's families by service and route. */
+/* Kong's families by service and route, for requests and for streams. */
 void meters_print(const struct meters *meters, struct metrics_text *text);
 
 #endif

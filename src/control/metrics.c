@@ -42,12 +42,15 @@ static void print_connections(const struct control *control, const struct worker
 {
     const struct {
         const char *state;
-        uint64_t value;
+        uint64_t value, of_streams;
     } rows[] = {
-        {"accepted", sum->connections_accepted}, {"active", sum->connections_active},
-        {"handled", sum->connections_accepted},  {"reading", 0},
-        {"total", sum->requests_total},          {"waiting", sum->connections_waiting},
-        {"writing", sum->exchanges_active},
+        {"accepted", sum->connections_accepted, sum->streams_accepted},
+        {"active", sum->connections_active, sum->streams_active},
+        {"handled", sum->connections_accepted, sum->streams_accepted},
+        {"reading", 0, 0},
+        {"total", sum->requests_total, sum->streams_accepted},
+        {"waiting", sum->connections_waiting, 0},
+        {"writing", sum->exchanges_active, sum->streams_active},
     };
     struct metrics_label labels[] = {{"node_id", str_of(control->node_id.text)},
                                      {"subsystem", STR("http")},
@@ -58,6 +61,13 @@ static void print_connections(const struct control *control, const struct worker
         labels[2].value = str_of(rows[i].state);
         metrics_text_count(text, labels, 3, rows[i].value);
     }
+    labels[1].value = STR("stream");
+    bool has_streams = control->options->stream_listener_count > 0;
+    for (size_t i = 0; has_streams && i < sizeof(rows) / sizeof(*rows); i++) {
+        labels[2].value = str_of(rows[i].state);
+        metrics_text_count(text, labels, 3, rows[i].of_streams);
+    }
+    labels[1].value = STR("http");
     metrics_text_family(text, "kong_nginx_requests_total", METRICS_COUNTER,
                         "Total number of requests");
     metrics_text_count(text, labels, 2, sum->requests_total);
@@ -135,6 +145,8 @@ static void print_workers(const struct worker_counters *sum, struct metrics_text
     print_tally(text, "weir_own_answers_total",
                 "Requests that weir answered itself: no route, no target, failed upstream",
                 &sum->answered);
+    print_tally(text, "weir_streams_failed_total",
+                "Streams that found no route or no target, or began badly", &sum->streams_failed);
     print_failures(sum, text);
     print_one(text, "weir_upstream_connections_opened_total", METRICS_COUNTER,
               "Connections begun to targets", sum->upstream_opened);

@@ -30,6 +30,8 @@ struct log_format;
 struct options {
     struct listener_spec proxy_listeners[LISTENER_MAX];
     unsigned proxy_listener_count; /* 0: off */
+    struct listener_spec stream_listeners[LISTENER_MAX];
+    unsigned stream_listener_count; /* 0: off */
     struct listener_spec admin_listeners[LISTENER_MAX];
     unsigned admin_listener_count;
     struct listener_spec status_listeners[LISTENER_MAX];

@@ -33,8 +33,9 @@ static json_t *listener_to_json(const struct listener_spec *spec)
     snprintf(backlog, sizeof(backlog), "backlog=%d", spec->backlog);
     return json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "ip", ip, "port",
                      spec->port, "listener", spec->text, "ssl", spec->is_tls, "http2",
-                     spec->is_http2, "proxy_protocol", 0, "reuseport", spec->has_reuseport, "bind",
-                     spec->has_bind, "deferred", spec->is_deferred, "backlog=%d+", 0, backlog, 1);
+                     spec->is_http2, "proxy_protocol", spec->has_proxy_protocol, "reuseport",
+                     spec->has_reuseport, "bind", spec->has_bind, "deferred", spec->is_deferred,
+                     "backlog=%d+", 0, backlog, 1);
 }
 
 static json_t *listeners_to_json(const struct listener_spec *specs, unsigned count)
@@ -48,10 +49,9 @@ static json_t *listeners_to_json(const struct listener_spec *specs, unsigned cou
 /* What Kong's clients look for and weir does not let anyone choose. */
 static json_t *constants(const struct options *options)
 {
-    return json_pack("{s:s, s:s, s:s, s:[s], s:{}, s:[s], s:[], s:b}", "role", "traditional",
-                     "router_flavor", "traditional_compatible", "prefix", options->data_dir,
-                     "plugins", "bundled", "loaded_plugins", "stream_listen", "off",
-                     "stream_listeners", "wasm", 0);
+    return json_pack("{s:s, s:s, s:s, s:[s], s:{}, s:b}", "role", "traditional", "router_flavor",
+                     "traditional_compatible", "prefix", options->data_dir, "plugins", "bundled",
+                     "loaded_plugins", "wasm", 0);
 }
 
 /* All settings under their own names, as they were written. */
@@ -88,6 +88,10 @@ json_t *options_to_json(const struct options *options)
         "upstream_keepalive_idle_timeout", options->upstream_idle_timeout_ms / 1000.0, "pg_port",
         (json_int_t)options->pg_port, "pg_timeout", (json_int_t)options->pg_timeout_ms, "pg_ssl",
         options->pg_has_tls, "pg_ssl_verify", options->pg_verifies_tls);
+    json_object_set_new(typed, "stream_listen", list_of(text_of(options, "stream_listen")));
+    json_object_set_new(
+        typed, "stream_listeners",
+        listeners_to_json(options->stream_listeners, options->stream_listener_count));
     json_object_set_new(typed, "status_listen", list_of(text_of(options, "status_listen")));
     json_object_set_new(
         typed, "status_listeners",

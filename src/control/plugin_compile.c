@@ -6,6 +6,7 @@
 #include <uv.h> /* error codes only */
 
 #include "base/map.h"
+#include "model/compiled_route.h"
 #include "model/row.h"
 #include "plugins/chain.h"
 #include "plugins/registry.h"
@@ -87,6 +88,7 @@ static uint32_t protocols_of(const json_t *row)
             bits |= PROTOCOL_HTTP;
         if (strcmp(json_string_value(name), "https") == 0)
             bits |= PROTOCOL_HTTPS;
+        bits |= protocol_bit(str_of(json_string_value(name))) & STREAM_PROTOCOLS;
     }
     return bits;
 }

@@ -50,19 +50,33 @@ static int check_overlap(const struct listener_spec *some, unsigned some_count, 
     return 0;
 }
 
-static int check_overlaps(const struct options *options, struct error *err)
+/* All that a node listens on. */
+struct listeners {
+    const char *setting;
+    const struct listener_spec *specs;
+    unsigned count;
+};
+#define LISTENERS_COUNT 4
+
+static void list_listeners(const struct options *options, struct listeners list[LISTENERS_COUNT])
 {
-    int rc = check_overlap(options->proxy_listeners, options->proxy_listener_count,
-                           "WEIR_PROXY_LISTEN", options->admin_listeners,
-                           options->admin_listener_count, "WEIR_ADMIN_LISTEN", err);
-    if (!rc)
-        rc = check_overlap(options->proxy_listeners, options->proxy_listener_count,
-                           "WEIR_PROXY_LISTEN", options->status_listeners,
-                           options->status_listener_count, "WEIR_STATUS_LISTEN", err);
-    if (!rc)
-        rc = check_overlap(options->admin_listeners, options->admin_listener_count,
-                           "WEIR_ADMIN_LISTEN", options->status_listeners,
-                           options->status_listener_count, "WEIR_STATUS_LISTEN", err);
+    list[0] = (struct listeners){"WEIR_PROXY_LISTEN", options->proxy_listeners,
+                                 options->proxy_listener_count};
+    list[1] = (struct listeners){"WEIR_STREAM_LISTEN", options->stream_listeners,
+                                 options->stream_listener_count};
+    list[2] = (struct listeners){"WEIR_ADMIN_LISTEN", options->admin_listeners,
+                                 options->admin_listener_count};
+    list[3] = (struct listeners){"WEIR_STATUS_LISTEN", options->status_listeners,
+                                 options->status_listener_count};
+}
+
+static int check_overlaps(const struct listeners list[LISTENERS_COUNT], struct error *err)
+{
+    int rc = 0;
+    for (int i = 0; i < LISTENERS_COUNT; i++)
+        for (int j = i + 1; rc == 0 && j < LISTENERS_COUNT; j++)
+            rc = check_overlap(list[i].specs, list[i].count, list[i].setting, list[j].specs,
+                               list[j].count, list[j].setting, err);
     return rc;
 }
 
@@ -84,15 +98,10 @@ static int check_access_log(const char *path, struct error *err)
 
 int preflight_check(const struct options *options, struct error *err)
 {
-    int rc = check_overlaps(options, err);
-    if (!rc)
-        rc = check_listeners("WEIR_PROXY_LISTEN", options->proxy_listeners,
-                             options->proxy_listener_count, err);
-    if (!rc)
-        rc = check_listeners("WEIR_ADMIN_LISTEN", options->admin_listeners,
-                             options->admin_listener_count, err);
-    if (!rc)
-        rc = check_listeners("WEIR_STATUS_LISTEN", options->status_listeners,
-                             options->status_listener_count, err);
+    struct listeners list[LISTENERS_COUNT];
+    list_listeners(options, list);
+    int rc = check_overlaps(list, err);
+    for (int i = 0; rc == 0 && i < LISTENERS_COUNT; i++)
+        rc = check_listeners(list[i].setting, list[i].specs, list[i].count, err);
     return rc ? rc : check_access_log(options->access_log_path, err);
 }

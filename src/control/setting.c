@@ -28,6 +28,15 @@ const struct setting settings[] = {
                 "backlog=N, so_keepalive=on|off, ipv6only=on|off",
      .help = "Where clients connect; with the flag ssl, by TLS; with http2, by HTTP/2 too.",
      .parse = setting_parse_proxy_listen},
+    {.name = "stream_listen",
+     .value = "ADDRESSES",
+     .kong = "KONG_STREAM_LISTEN",
+     .initial = "off",
+     .allowed = "as proxy_listen, without http2 and deferred",
+     .help =
+         "Where clients of the routes with protocols tcp connect, and with the flag ssl those of "
+         "tls and tls_passthrough.",
+     .parse = setting_parse_stream_listen},
     {.name = "admin_listen",
      .value = "ADDRESSES",
      .kong = "KONG_ADMIN_LISTEN",

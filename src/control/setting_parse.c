@@ -296,6 +296,25 @@ int setting_parse_proxy_listen(const struct setting *setting, const char *text, 
                           &options->proxy_listener_count, err);
 }
 
+/* As a server may speak first, nobody is kept waiting for what a client says. */
+int setting_parse_stream_listen(const struct setting *setting, const char *text, const char *source,
+                                struct options *options, struct error *err)
+{
+    (void)setting;
+    int rc = listener_parse(str_of(text), source, options->stream_listeners,
+                            &options->stream_listener_count, err);
+    for (unsigned i = 0; rc == 0 && i < options->stream_listener_count; i++) {
+        const struct listener_spec *spec = &options->stream_listeners[i];
+        if (!spec->is_deferred && !spec->is_http2)
+            continue;
+        error_set(err, source,
+                  spec->is_http2 ? "http2 is not for streams: what they carry is not asked"
+                                 : "deferred is not for streams: a server may speak first");
+        rc = UV_EINVAL;
+    }
+    return rc;
+}
+
 /* The Admin API speaks HTTP/1.1. Over TLS every client finds that out by ALPN, so Kong's default
  * line is taken; without, one that expects HTTP/2 would find itself refused. */
 static int check_admin_http2(const struct listener_spec *specs, unsigned count, const char *source,
@@ -321,7 +340,7 @@ int setting_parse_admin_listen(const struct setting *setting, const char *text, 
             check_admin_http2(options->admin_listeners, options->admin_listener_count, source, err);
     for (unsigned i = 0; rc == 0 && i < options->admin_listener_count; i++) {
         if (options->admin_listeners[i].has_proxy_protocol) {
-            error_set(err, source, "proxy_protocol is for proxy_listen only");
+            error_set(err, source, "proxy_protocol is for proxy_listen and stream_listen only");
             rc = UV_EINVAL;
         }
     }

@@ -30,6 +30,8 @@ int setting_parse_headers(const struct setting *setting, const char *text, const
                           struct options *options, struct error *err);
 int setting_parse_proxy_listen(const struct setting *setting, const char *text, const char *source,
                                struct options *options, struct error *err);
+int setting_parse_stream_listen(const struct setting *setting, const char *text, const char *source,
+                                struct options *options, struct error *err);
 int setting_parse_admin_listen(const struct setting *setting, const char *text, const char *source,
                                struct options *options, struct error *err);
 int setting_parse_status_listen(const struct setting *setting, const char *text, const char *source,

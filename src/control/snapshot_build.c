@@ -10,6 +10,7 @@
 #include "model/consumers.h"
 #include "model/row.h"
 #include "proxy/router.h"
+#include "proxy/stream_router.h"
 
 /* What one build passes around. */
 struct build {
@@ -104,8 +105,8 @@ static int compile_route(void *arg, const json_t *row)
     struct compiled_route *compiled = take_route(build, row);
     if (!compiled)
         return UV_ENOMEM;
-    if (!(compiled->route.protocols & (PROTOCOL_HTTP | PROTOCOL_HTTPS)))
-        return 0; /* stream and gRPC routes have no listener yet */
+    if (!(compiled->route.protocols & (PROTOCOL_HTTP | PROTOCOL_HTTPS | STREAM_PROTOCOLS)))
+        return 0; /* UDP and gRPC routes have no listener yet */
     const struct service *service = NULL;
     if (compiled->service_id.len > 0 && !(service = find_service(build, compiled)))
         return 0; /* its service is disabled: the route does not exist for traffic */
@@ -158,8 +159,11 @@ static int compile(struct build *build, struct error *err)
     if (rc)
         return rc;
     snapshot->destroy_router = router_destroy;
-    return router_create(snapshot->routes, snapshot->route_count,
-                         build->before ? build->before->router : NULL, &snapshot->router, err);
+    snapshot->destroy_streams = stream_router_destroy;
+    rc = router_create(snapshot->routes, snapshot->route_count,
+                       build->before ? build->before->router : NULL, &snapshot->router, err);
+    return rc ? rc
+              : stream_router_create(snapshot->routes, snapshot->route_count, &snapshot->streams);
 }
 
 int snapshot_build(const struct config *config, struct registry *registry,

@@ -213,11 +213,12 @@ static json_t *server_counters(void *arg)
     struct worker_counters sum = {0};
     for (unsigned i = 0; i < control->worker_count; i++)
         worker_read_counters(control->workers[i], &sum);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections_accepted",
-                     (json_int_t)sum.connections_accepted, "connections_handled",
-                     (json_int_t)sum.connections_accepted, "connections_active",
-                     (json_int_t)sum.connections_active, "connections_reading", (json_int_t)0,
-                     "connections_writing", (json_int_t)sum.exchanges_active, "connections_waiting",
+    json_int_t accepted = (json_int_t)(sum.connections_accepted + sum.streams_accepted);
+    json_int_t active = (json_int_t)(sum.connections_active + sum.streams_active);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections_accepted", accepted,
+                     "connections_handled", accepted, "connections_active", active,
+                     "connections_reading", (json_int_t)0, "connections_writing",
+                     (json_int_t)sum.exchanges_active, "connections_waiting",
                      (json_int_t)sum.connections_waiting, "total_requests",
                      (json_int_t)sum.requests_total);
 }
@@ -279,6 +280,7 @@ static int set_up_tls(struct control *control, struct error *err)
 {
     const struct options *options = control->options;
     if (!has_tls(options->proxy_listeners, options->proxy_listener_count) &&
+        !has_tls(options->stream_listeners, options->stream_listener_count) &&
         !has_tls(options->admin_listeners, options->admin_listener_count) &&
         !has_tls(options->status_listeners, options->status_listener_count))
         return 0;
@@ -365,7 +367,12 @@ static int start_workers(struct control *control, struct error *err)
     const struct worker_settings settings = {
         .listeners = options->proxy_listeners,
         .listener_count = options->proxy_listener_count,
+        .stream_listeners = options->stream_listeners,
+        .stream_listener_count = options->stream_listener_count,
         .tls = control->tls.identity ? &control->tls.proxy : NULL,
+        .stream_tls = control->tls.identity && options->stream_listener_count > 0
+                          ? &control->tls.streams
+                          : NULL,
         .tls_handshake_timeout_ms = options->ssl_handshake_timeout_ms,
         .handshake_limit = control->handshake_limit,
         .checks_server_name =
@@ -392,7 +399,8 @@ static int start_workers(struct control *control, struct error *err)
         .on_health_news = on_health_news,
         .owner = control,
     };
-    unsigned count = options->proxy_listener_count ? options->workers : 0;
+    bool has_listeners = options->proxy_listener_count + options->stream_listener_count > 0;
+    unsigned count = has_listeners ? options->workers : 0;
     for (unsigned i = 0; i < count; i++) {
         int rc = worker_start(&settings, i, &control->workers[i], err);
         if (rc)
@@ -447,6 +455,8 @@ static void log_started(const struct options *options)
     log_notice(
         "weir is running", LOG_CSTR("version", WEIR_VERSION),
         LOG_CSTR("proxy", options->proxy_listener_count ? options->proxy_listeners[0].text : "off"),
+        LOG_CSTR("stream",
+                 options->stream_listener_count ? options->stream_listeners[0].text : "off"),
         LOG_CSTR("admin", options->admin_listener_count ? options->admin_listeners[0].text : "off"),
         LOG_CSTR("consul", options->consul_url ? options->consul_url : "off"),
         LOG_CSTR("data", options->data_dir), LOG_INT("workers", options->workers));

@@ -202,6 +202,7 @@ static int compile_names(struct tls_compiler *compiler, const struct config *con
 /* What a service's TLS is made of. */
 struct client_parts {
     bool verifies;
+    bool carries_streams;
     uint32_t depth;
     bool has_authorities;
     unsigned authority_count;
@@ -218,6 +219,7 @@ static int read_parts(struct tls_compiler *compiler, const struct config *config
     const json_t *authorities = json_object_get(row, "ca_certificates");
     *parts = (struct client_parts){
         .verifies = json_is_boolean(verify) ? json_is_true(verify) : compiler->defaults.verifies,
+        .carries_streams = str_equal(row_text(row, "protocol"), STR("tls")),
         .depth =
             json_is_number(depth) ? (uint32_t)json_number_value(depth) : compiler->defaults.depth,
         .has_authorities = json_is_array(authorities),
@@ -237,7 +239,8 @@ static int read_parts(struct tls_compiler *compiler, const struct config *config
 
 static int digest_parts(const struct client_parts *parts, uint8_t digest[DIGEST_BYTES])
 {
-    uint8_t flags[3] = {parts->verifies, parts->has_authorities, parts->has_certificate};
+    uint8_t flags[4] = {parts->verifies, parts->has_authorities, parts->has_certificate,
+                        parts->carries_streams};
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (!context)
         return UV_ENOMEM;
@@ -271,6 +274,7 @@ static int create_client(const struct tls_compiler *compiler, const struct clien
         .identity = parts->certificate       ? parts->certificate->identity
                     : parts->has_certificate ? NULL
                                              : compiler->defaults.identity,
+        .carries_streams = parts->carries_streams,
     };
     int rc = tls_client_create(&settings, ret);
     tls_store_unref(own);
@@ -335,7 +339,7 @@ static int compile_services(struct tls_compiler *compiler, const struct config *
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < snapshot->service_count; i++)
-        if (snapshot->services[i].protocol == PROTOCOL_HTTPS)
+        if (snapshot->services[i].protocol & (PROTOCOL_HTTPS | PROTOCOL_TLS))
             rc = compile_service(compiler, config, snapshot->compiled_services[i],
                                  &snapshot->services[i]);
     return rc;

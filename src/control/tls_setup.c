@@ -341,6 +341,8 @@ int tls_setup_init(struct tls_setup *setup, const struct options *options, struc
     rc = read_seed(options, &setup->proxy.seed, err);
     if (rc)
         return rc;
+    setup->streams = setup->proxy;
+    setup->streams.carries_streams = true;
     setup->admin = (struct tls_server_settings){
         .level = &setup->level,
         .identity = setup->admin_identity,

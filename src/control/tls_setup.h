@@ -19,6 +19,7 @@ struct tls_setup {
     struct tls_identity *status_identity;          /* may be the same */
     enum cert_stage told, admin_told, status_told; /* how far their end has been warned of */
     struct tls_server_settings proxy;
+    struct tls_server_settings streams;
     struct tls_server_settings admin;
     struct tls_server_settings status; /* asks nobody for a certificate */
 };

@@ -86,6 +86,11 @@ struct passive_news passive_answered(const struct health_rules *rules, struct ta
     }
 }
 
+struct passive_news passive_connected(const struct health_rules *rules, struct target_state *target)
+{
+    return rules ? count_success(rules, target, 0) : nothing();
+}
+
 struct passive_news passive_failed(const struct health_rules *rules, struct target_state *target,
                                    enum health_result failure)
 {

@@ -37,6 +37,9 @@ struct passive_news {
 /* An answer came with that status. `rules` may be NULL: none. */
 struct passive_news passive_answered(const struct health_rules *rules, struct target_state *target,
                                      uint16_t status);
+/* A connection was made, and nothing more is known: a stream's. */
+struct passive_news passive_connected(const struct health_rules *rules,
+                                      struct target_state *target);
 /* None came: HEALTH_TCP_FAILURE or HEALTH_TIMEOUT. */
 struct passive_news passive_failed(const struct health_rules *rules, struct target_state *target,
                                    enum health_result failure);

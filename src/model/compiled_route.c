@@ -44,6 +44,11 @@ static void measure_headers(const json_t *headers, struct room *room)
     }
 }
 
+static void measure_peers(const json_t *peers, struct room *room)
+{
+    room->arrays += json_array_size(peers) * sizeof(struct route_peer);
+}
+
 static struct room measure(const json_t *row)
 {
     static const char *const lists[] = {"methods", "hosts", "paths", "snis"};
@@ -51,6 +56,8 @@ static struct room measure(const json_t *row)
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         measure_list(json_object_get(row, lists[i]), &room);
     measure_headers(json_object_get(row, "headers"), &room);
+    measure_peers(json_object_get(row, "sources"), &room);
+    measure_peers(json_object_get(row, "destinations"), &room);
     room.texts += row_text(json_object_get(row, "service"), "id").len + 1;
     return room;
 }
@@ -89,6 +96,30 @@ static const struct str *pack_list(struct packer *packer, const json_t *list, bo
     }
     *ret_count = (uint32_t)count;
     return items;
+}
+
+/* What is no address fits none but the unspecified one, rather than any. Their alignment is less
+ * than the other arrays': they come last. */
+static const struct route_peer *pack_peers(struct packer *packer, const json_t *list,
+                                           uint32_t *ret_count)
+{
+    size_t count = json_array_size(list);
+    if (count == 0)
+        return NULL;
+    struct route_peer *peers = (struct route_peer *)(void *)packer->array;
+    packer->array += count * sizeof(*peers);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *element = json_array_get(list, i);
+        struct str ip = row_text(element, "ip");
+        const json_t *port = json_object_get(element, "port");
+        peers[i] = (struct route_peer){.has_range = ip.len > 0,
+                                       .has_port = json_is_number(port),
+                                       .port = (uint16_t)json_number_value(port)};
+        if (ip.len > 0 && !cidr_read_range(ip, &peers[i].range))
+            peers[i].range = (struct cidr_range){.bits = 128};
+    }
+    *ret_count = (uint32_t)count;
+    return peers;
 }
 
 /* --- the fields --- */
@@ -168,6 +199,9 @@ static void fill(struct compiled_route *compiled, struct packer *packer, const j
     route->paths = pack_list(packer, json_object_get(row, "paths"), false, &route->path_count);
     route->snis = pack_list(packer, json_object_get(row, "snis"), true, &route->sni_count);
     pack_headers(packer, json_object_get(row, "headers"), route);
+    route->sources = pack_peers(packer, json_object_get(row, "sources"), &route->source_count);
+    route->destinations =
+        pack_peers(packer, json_object_get(row, "destinations"), &route->destination_count);
     compiled->service_id = pack(packer, row_text(json_object_get(row, "service"), "id"));
 }
 

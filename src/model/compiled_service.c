@@ -26,6 +26,13 @@ static struct str own_host_header(const struct service *service, char *text)
     return str_make(text, (size_t)len);
 }
 
+static enum proxy_protocol_version proxy_protocol_of(struct str name)
+{
+    return str_equal(name, STR("v1"))   ? PROXY_PROTOCOL_V1
+           : str_equal(name, STR("v2")) ? PROXY_PROTOCOL_V2
+                                        : PROXY_PROTOCOL_NONE;
+}
+
 /* What the row says; texts are still the row's. */
 static struct service read_row(const json_t *row)
 {
@@ -40,6 +47,7 @@ static struct service read_row(const json_t *row)
         .write_timeout_ms = (uint32_t)row_number("services", row, "write_timeout"),
         .read_timeout_ms = (uint32_t)row_number("services", row, "read_timeout"),
         .retries = (uint32_t)row_number("services", row, "retries"),
+        .proxy_protocol = proxy_protocol_of(row_text(row, "proxy_protocol")),
     };
 }
 

@@ -41,6 +41,7 @@ struct meter {
     _Atomic uint32_t refs;
     char *service; /* owned: the labels */
     char *route;
+    bool is_of_streams; /* control's mark: what it counts are streams, not requests */
     uint32_t worker_count;
     uint32_t named_in; /* control's mark: the last round in which a route had it */
     _Atomic(struct meter_slot *) slots[]; /* owned; NULL: that worker had no request yet */

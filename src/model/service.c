@@ -3,6 +3,8 @@
 #include "model/field_checks.h"
 #include "model/healthchecks.h"
 
+static const char *const proxy_protocols[] = {"v1", "v2", NULL};
+
 #define TIMEOUT_MAX_MS 2147483646.0 /* Kong's: one less than what 31 bits hold */
 
 static const struct field fields[] = {
@@ -48,6 +50,11 @@ static const struct field fields[] = {
      .type = FIELD_RECORD,
      .hidden_when_null = true,
      .fields = service_healthchecks_fields},
+    /* The header that targets of streams are told the client by. Nor do they know this one. */
+    {.name = "proxy_protocol",
+     .type = FIELD_STRING,
+     .hidden_when_null = true,
+     .one_of = proxy_protocols},
     FIELD_SECONDS_AT("created_at"),
     FIELD_SECONDS_AT("updated_at"),
     {.name = NULL},
@@ -173,7 +180,8 @@ static bool is_among(const char *name, const char *const *names)
 
 static void demand_null(const json_t *row, const char *field, struct violation *violation)
 {
-    if (json_is_null(json_object_get(row, field)))
+    const json_t *value = json_object_get(row, field);
+    if (!value || json_is_null(value))
         return;
     violation_overrule(violation, field, "value must be null");
     violation_add_entity(violation,
@@ -185,6 +193,7 @@ static void check(const json_t *row, const json_t *input, enum entity_operation 
 {
     static const char *const without_path[] = {"tcp", "tls", "udp", "grpc", "grpcs", NULL};
     static const char *const with_tls[] = {"https", "tls", NULL};
+    static const char *const of_streams[] = {"tcp", "tls", "tls_passthrough", NULL};
     static const char *const tls_fields[] = {"client_certificate", "tls_verify", "tls_verify_depth",
                                              "ca_certificates"};
     (void)input;
@@ -194,6 +203,8 @@ static void check(const json_t *row, const json_t *input, enum entity_operation 
         return;
     if (is_among(protocol, without_path))
         demand_null(row, "path", violation);
+    if (!is_among(protocol, of_streams) && !violation_has(violation, "proxy_protocol"))
+        demand_null(row, "proxy_protocol", violation);
     if (!is_among(protocol, with_tls))
         for (size_t i = 0; i < sizeof(tls_fields) / sizeof(tls_fields[0]); i++)
             demand_null(row, tls_fields[i], violation);

@@ -38,6 +38,8 @@ void snapshot_unref(struct snapshot *snapshot)
         return;
     if (snapshot->router)
         snapshot->destroy_router(snapshot->router);
+    if (snapshot->streams)
+        snapshot->destroy_streams(snapshot->streams);
     tls_names_destroy(snapshot->names);
     tls_ticket_ring_destroy(snapshot->ticket_ring);
     consumers_unref(snapshot->consumers);

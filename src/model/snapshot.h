@@ -16,6 +16,8 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "model/upstream_state.h"
+#include "net/cidr.h"
+#include "net/proxy_protocol.h"
 
 struct compiled_route;   /* model/compiled_route.h */
 struct compiled_service; /* model/compiled_service.h */
@@ -23,6 +25,7 @@ struct consumers;        /* model/consumers.h */
 struct meter;            /* model/meter.h */
 struct plugin_chain;
 struct router;
+struct stream_router;
 struct tls_client;
 struct tls_names;
 struct tls_ticket_ring;
@@ -39,6 +42,9 @@ enum protocol {
     PROTOCOL_UDP = 1u << 7,
 };
 
+/* Those of routes whose connections are passed on as bytes. */
+#define STREAM_PROTOCOLS (PROTOCOL_TCP | PROTOCOL_TLS | PROTOCOL_TLS_PASSTHROUGH)
+
 struct service {
     struct str id;
     struct str name; /* empty when it has none */
@@ -53,14 +59,23 @@ struct service {
     /* The Host header where the route does not preserve the client's: the upstream's host_header,
      * or host[:port] of a service that names no upstream; empty: the target's own host[:port]. */
     struct str host_header;
-    struct tls_client *tls;          /* referenced; NULL: spoken to in clear, or not at all */
-    struct upstream_state *upstream; /* referenced */
+    struct tls_client *tls; /* referenced; NULL: spoken to in clear, or not at all */
+    enum proxy_protocol_version proxy_protocol; /* what streams begin with towards a target */
+    struct upstream_state *upstream;            /* referenced */
 };
 
 struct route_header {
     struct str name;          /* lower case */
     const struct str *values; /* lower case; a lone one that starts with "~*" is a regex */
     uint32_t value_count;
+};
+
+/* One of a stream route's sources or destinations. */
+struct route_peer {
+    struct cidr_range range;
+    bool has_range; /* false: any address */
+    bool has_port;  /* false: any */
+    uint16_t port;
 };
 
 struct route {
@@ -83,6 +98,10 @@ struct route {
     uint32_t header_count;
     const struct str *snis;
     uint32_t sni_count;
+    const struct route_peer *sources;
+    uint32_t source_count;
+    const struct route_peer *destinations;
+    uint32_t destination_count;
     const struct service *service;      /* NULL: none */
     const struct plugin_chain *plugins; /* in the arena; NULL: none run */
     struct meter *meter;                /* referenced; NULL: its requests are not measured */
@@ -103,6 +122,8 @@ struct snapshot {
     struct tls_ticket_ring *ticket_ring;     /* owned: of sessions; NULL: the process's own */
     struct router *router;                   /* owned; NULL until built */
     void (*destroy_router)(struct router *); /* a lower layer knows how */
+    struct stream_router *streams;           /* the same for routes that are for streams */
+    void (*destroy_streams)(struct stream_router *);
 };
 
 /* Empty, with one reference. 0 or UV_ENOMEM. */

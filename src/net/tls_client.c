@@ -94,7 +94,8 @@ static int set_up(struct tls_client *client, const struct tls_client_settings *s
     SSL_CTX_set_session_cache_mode(context,
                                    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_sess_set_new_cb(context, on_new_session);
-    if (SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols) - 1) != 0)
+    if (!settings->carries_streams &&
+        SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols) - 1) != 0)
         return UV_ENOMEM;
     if (settings->identity && tls_identity_use_for_all(settings->identity, context))
         return UV_EINVAL;

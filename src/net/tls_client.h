@@ -32,6 +32,7 @@ struct tls_client_settings {
     uint32_t depth;                      /* certificates between the server's and a trusted one */
     struct x509_store_st *trusted;       /* NULL: nobody */
     const struct tls_identity *identity; /* for servers that ask; NULL: none */
+    bool carries_streams;                /* what is spoken is not ours to say: no ALPN */
 };
 
 /* 0 with one reference, UV_ENOMEM, or UV_EINVAL: OpenSSL doesn't take the identity. */

@@ -15,7 +15,9 @@
 #include "net/tls_names.h"
 #include "net/tls_staple.h"
 
+/* A session of one kind of listener is not taken up again at the other. */
 #define SESSION_ID_CONTEXT "weir"
+#define SESSION_ID_CONTEXT_OF_STREAMS "weir streams"
 
 struct tls_server {
     SSL_CTX *context;
@@ -169,12 +171,14 @@ static int set_up(struct tls_server *server, const struct tls_server_settings *s
     SSL_CTX_set_app_data(context, server);
     SSL_CTX_set_cert_cb(context, on_certificate, server);
     SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
-    SSL_CTX_set_alpn_select_cb(context, on_alpn, server);
+    if (!settings->carries_streams)
+        SSL_CTX_set_alpn_select_cb(context, on_alpn, server);
     tls_staple_use(context);
     /* Sessions are kept by clients, in their tickets: no memory here, any worker may resume. */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_session_id_context(context, (const unsigned char *)SESSION_ID_CONTEXT,
-                                   sizeof(SESSION_ID_CONTEXT) - 1);
+    struct str own =
+        settings->carries_streams ? STR(SESSION_ID_CONTEXT_OF_STREAMS) : STR(SESSION_ID_CONTEXT);
+    SSL_CTX_set_session_id_context(context, (const unsigned char *)own.ptr, (unsigned)own.len);
     SSL_CTX_set_timeout(context, (long)settings->session_timeout_s);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
     return 0;

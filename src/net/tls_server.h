@@ -32,6 +32,7 @@ struct tls_server_settings {
     enum tls_client_check client_check;
     const char *client_ca_file; /* PEM: who may vouch for clients; needed to check them */
     uint32_t client_depth;      /* certificates between a client's and an authority's */
+    bool carries_streams;       /* what is spoken is not ours to say: no ALPN */
 };
 
 /* The names of this moment; NULL when there are none. Runs in a handshake, on the owner's thread.

@@ -67,3 +67,13 @@ void plugin_run_respond(struct plugin_run *run, struct plugin_response *response
             step->plugin->respond(step->config, &run->request, &run->effect, response);
     }
 }
+
+void plugin_chain_access_stream(const struct plugin_chain *chain, enum protocol protocol,
+                                const struct plugin_request *request, struct plugin_effect *effect)
+{
+    for (uint32_t i = 0; i < chain->count && effect->status == 0; i++) {
+        const struct plugin_step *step = chain->places[i].base;
+        if (step && (step->protocols & protocol) && step->plugin->serves_streams)
+            step->plugin->access(step->config, request, effect);
+    }
+}

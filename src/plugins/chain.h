@@ -57,4 +57,9 @@ void plugin_run_access(struct plugin_run *run);
 /* Runs the respond step of each that was chosen. */
 void plugin_run_respond(struct plugin_run *run, struct plugin_response *response);
 
+/* The access steps for a stream of that protocol, up to the first that ends it; plugins that can't
+ * serve one are left out. */
+void plugin_chain_access_stream(const struct plugin_chain *chain, enum protocol protocol,
+                                const struct plugin_request *request, struct plugin_effect *effect);
+
 #endif

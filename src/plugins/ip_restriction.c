@@ -99,4 +99,4 @@ static void on_access(const void *config, const struct plugin_request *request,
 }
 
 const struct plugin ip_restriction_step = {
-    .name = "ip-restriction", .compile = compile, .access = on_access};
+    .name = "ip-restriction", .serves_streams = true, .compile = compile, .access = on_access};

@@ -86,6 +86,9 @@ struct plugin {
     const char *(*lacks)(const json_t *config);
     const char *const *lacking; /* all such parts; NULL: none */
     bool identifies;            /* may find out who the consumer is */
+    /* Access may be called for a stream: without head, uri, path and request_id; of the effect only
+     * the status counts. */
+    bool serves_streams;
 };
 
 /* ---- lines: "Name: value\r\n", one behind the other, in memory of the arena ---- */

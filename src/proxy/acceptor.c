@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "net/listener.h"
 #include "proxy/downstream.h"
+#include "proxy/relay.h"
 #include "proxy/worker_core.h"
 
 /* Connections that are looked at, and closed when idle, when there is no room. */
@@ -16,7 +16,8 @@
 
 static uint64_t client_count(const struct worker *worker)
 {
-    return atomic_load_explicit(&worker->stats.connections_active, memory_order_relaxed);
+    return atomic_load_explicit(&worker->stats.connections_active, memory_order_relaxed) +
+           atomic_load_explicit(&worker->stats.streams_active, memory_order_relaxed);
 }
 
 static bool has_room(const struct worker *worker)
@@ -49,6 +50,14 @@ static void hold(struct acceptor *acceptor)
     close_idle_clients(worker);
 }
 
+static void accept_from(struct acceptor *acceptor, uv_stream_t *listener)
+{
+    if (acceptor->is_for_streams)
+        relay_accept(acceptor, listener);
+    else
+        downstream_accept(acceptor, listener);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct acceptor *acceptor = listener->data;
@@ -58,7 +67,7 @@ static void on_connection(uv_stream_t *listener, int status)
     if (status)
         return;
     if (has_room(acceptor->worker))
-        downstream_accept(acceptor, listener);
+        accept_from(acceptor, listener);
     else
         hold(acceptor);
 }
@@ -66,14 +75,14 @@ static void on_connection(uv_stream_t *listener, int status)
 static void take_held(struct acceptor *acceptor)
 {
     acceptor->is_holding = false;
-    downstream_accept(acceptor, (uv_stream_t *)&acceptor->tcp);
+    accept_from(acceptor, (uv_stream_t *)&acceptor->tcp);
 }
 
 void acceptors_resume(struct worker *worker)
 {
     if (!worker->is_full || worker->state != WORKER_RUNNING)
         return;
-    for (unsigned i = 0; i < LISTENER_MAX; i++)
+    for (unsigned i = 0; i < ACCEPTOR_MAX; i++)
         if (worker->acceptors[i].is_holding && has_room(worker))
             take_held(&worker->acceptors[i]);
     if (client_count(worker) * 100 > (uint64_t)worker->settings.max_clients * RELIEF_PERCENT)
@@ -94,7 +103,7 @@ static uint16_t port_of_socket(const uv_tcp_t *tcp, uint16_t otherwise)
 }
 
 int acceptor_open(struct worker *worker, struct acceptor *acceptor,
-                  const struct listener_spec *spec, struct error *err)
+                  const struct listener_spec *spec, bool is_for_streams, struct error *err)
 {
     int fd;
     int rc = listener_bind(spec, true, &fd, err);
@@ -110,6 +119,7 @@ int acceptor_open(struct worker *worker, struct acceptor *acceptor,
     acceptor->is_tls = spec->is_tls;
     acceptor->offers_http2 = spec->is_http2;
     acceptor->has_proxy_protocol = spec->has_proxy_protocol;
+    acceptor->is_for_streams = is_for_streams;
     acceptor->tcp.data = acceptor;
     rc = uv_tcp_open(&acceptor->tcp, fd);
     if (rc) {
@@ -122,13 +132,14 @@ int acceptor_open(struct worker *worker, struct acceptor *acceptor,
     acceptor->port = port_of_socket(&acceptor->tcp, spec->port);
     return 0;
 fail:
-    error_set(err, "proxy_listen", "%s: %s", spec->text, uv_strerror(rc));
+    error_set(err, is_for_streams ? "stream_listen" : "proxy_listen", "%s: %s", spec->text,
+              uv_strerror(rc));
     return rc;
 }
 
 void acceptors_drain(struct worker *worker)
 {
-    for (unsigned i = 0; i < LISTENER_MAX; i++) {
+    for (unsigned i = 0; i < ACCEPTOR_MAX; i++) {
         struct acceptor *acceptor = &worker->acceptors[i];
         int listener, fd;
         if (!acceptor->is_open || uv_fileno((uv_handle_t *)&acceptor->tcp, &listener))
@@ -136,13 +147,16 @@ void acceptors_drain(struct worker *worker)
         if (acceptor->is_holding)
             take_held(acceptor);
         while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-            downstream_adopt(acceptor, fd);
+            if (acceptor->is_for_streams)
+                relay_adopt(acceptor, fd);
+            else
+                downstream_adopt(acceptor, fd);
     }
 }
 
 void acceptors_close(struct worker *worker)
 {
-    for (unsigned i = 0; i < LISTENER_MAX; i++) {
+    for (unsigned i = 0; i < ACCEPTOR_MAX; i++) {
         struct acceptor *acceptor = &worker->acceptors[i];
         if (acceptor->is_open)
             uv_close((uv_handle_t *)&acceptor->tcp, NULL);

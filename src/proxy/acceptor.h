@@ -15,8 +15,10 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "net/listener.h"
 
-struct listener_spec;
+#define ACCEPTOR_MAX (2 * LISTENER_MAX) /* for requests, and for streams */
+
 struct worker;
 
 struct acceptor {
@@ -27,12 +29,13 @@ struct acceptor {
     bool is_tls;
     bool offers_http2;
     bool has_proxy_protocol;
+    bool is_for_streams; /* its clients are relays: proxy/relay.h */
     bool is_holding; /* a client is accepted by libuv, which asks for no other until we take it */
 };
 
 /* Binds and listens. On failure *err names the address, and acceptors_close is still due. */
 int acceptor_open(struct worker *worker, struct acceptor *acceptor,
-                  const struct listener_spec *spec, struct error *err);
+                  const struct listener_spec *spec, bool is_for_streams, struct error *err);
 
 /* Takes all in that waits in the queues, whatever the limit: closing a listener resets those. */
 void acceptors_drain(struct worker *worker);

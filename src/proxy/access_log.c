@@ -99,6 +99,24 @@ size_t access_log_format(const struct access_line *line, char *out, size_t size)
     return writer.has_overflowed ? 0 : (size_t)(writer.at - out);
 }
 
+size_t access_log_format_stream(const struct access_line *line, char *out, size_t size)
+{
+    struct writer writer = writer_on(out, size);
+    writer_str(&writer, line->peer);
+    WRITER_LITERAL(&writer, " [");
+    writer_str(&writer, line->time);
+    WRITER_LITERAL(&writer, "] TCP ");
+    writer_number(&writer, line->status);
+    writer_char(&writer, ' ');
+    writer_number(&writer, line->body_bytes);
+    writer_char(&writer, ' ');
+    writer_number(&writer, line->received_bytes);
+    writer_char(&writer, ' ');
+    writer_seconds(&writer, line->request_ms);
+    writer_char(&writer, '\n');
+    return writer.has_overflowed ? 0 : (size_t)(writer.at - out);
+}
+
 /* --- the file --- */
 
 static int open_file(const char *path)
@@ -302,12 +320,8 @@ bool access_log_wants_all(const struct access_log *log)
     return log->format != NULL;
 }
 
-void access_log_add(struct access_log *log, const struct access_line *line)
+static void take_line(struct access_log *log, size_t len)
 {
-    char *out = log->filling.bytes + log->filling.len;
-    size_t room = ACCESS_LOG_BUFFER_BYTES - log->filling.len;
-    size_t len = log->format ? log_format_write(log->format, line, out, room)
-                             : access_log_format(line, out, room);
     if (len == 0) {
         log->dropped++;
         return;
@@ -317,6 +331,22 @@ void access_log_add(struct access_log *log, const struct access_line *line)
         flush(log);
     else
         schedule_flush(log);
+}
+
+void access_log_add(struct access_log *log, const struct access_line *line)
+{
+    char *out = log->filling.bytes + log->filling.len;
+    size_t room = ACCESS_LOG_BUFFER_BYTES - log->filling.len;
+    take_line(log, log->format ? log_format_write(log->format, line, out, room)
+                               : access_log_format(line, out, room));
+}
+
+void access_log_add_stream(struct access_log *log, const struct access_line *line)
+{
+    char *out = log->filling.bytes + log->filling.len;
+    size_t room = ACCESS_LOG_BUFFER_BYTES - log->filling.len;
+    take_line(log, log->format ? log_format_write(log->format, line, out, room)
+                               : access_log_format_stream(line, out, room));
 }
 
 void access_log_reopen(struct access_log *log)

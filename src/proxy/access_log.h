@@ -38,6 +38,8 @@ struct access_line {
     struct str iso_time;          /* as wall_clock's iso_text */
     const struct http_head *head; /* NULL: it was not understood */
     bool is_tls;
+    struct str scheme;      /* of a stream: "tcp", "tls", "tls_passthrough"; empty: a request's */
+    struct str server_name; /* that TLS asked for */
     struct str service, route, upstream; /* empty: none */
     struct str target;                   /* the last that was asked */
     unsigned tries;
@@ -58,6 +60,8 @@ bool access_log_wants_all(const struct access_log *log);
 void access_log_close(struct access_log *log);
 
 void access_log_add(struct access_log *log, const struct access_line *line);
+/* The same for a stream: in Kong's format "basic" where requests have the combined one. */
+void access_log_add_stream(struct access_log *log, const struct access_line *line);
 
 /* Lines from here on go to a file opened anew by its path: the old one was renamed. When that
  * fails, the old one stays. */
@@ -66,5 +70,8 @@ void access_log_reopen(struct access_log *log);
 /* One line with its newline. Bytes that are no printable ASCII, quotes and backslashes become \xHH.
  * Returns the length; 0 when it does not fit. For access_log_add and its test. */
 size_t access_log_format(const struct access_line *line, char *out, size_t size);
+/* The same for a stream, in nginx's words: the client, its end's time, TCP, the status, bytes to
+ * and from the client, seconds. */
+size_t access_log_format_stream(const struct access_line *line, char *out, size_t size);
 
 #endif

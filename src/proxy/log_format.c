@@ -42,6 +42,7 @@ enum variable {
     VARIABLE_UPSTREAM_ADDR,
     VARIABLE_UPSTREAM_TIME,
     VARIABLE_TRIES,
+    VARIABLE_SERVER_NAME,
     VARIABLE_HTTP, /* a field of the request */
 };
 
@@ -69,6 +70,13 @@ static const struct {
     {"upstream_addr", VARIABLE_UPSTREAM_ADDR},
     {"upstream_response_time", VARIABLE_UPSTREAM_TIME},
     {"tries", VARIABLE_TRIES},
+    /* nginx's names of the same for streams. */
+    {"protocol", VARIABLE_PROTOCOL},
+    {"bytes_sent", VARIABLE_BODY_BYTES_SENT},
+    {"bytes_received", VARIABLE_REQUEST_LENGTH},
+    {"session_time", VARIABLE_REQUEST_TIME},
+    {"ssl_server_name", VARIABLE_SERVER_NAME},
+    {"ssl_preread_server_name", VARIABLE_SERVER_NAME},
 };
 
 struct item {
@@ -201,16 +209,6 @@ static void put_escaped(struct writer *out, struct str text, bool is_json)
     }
 }
 
-/* Milliseconds as seconds with three places, as nginx writes them. */
-static void put_seconds(struct writer *out, uint64_t ms)
-{
-    writer_number(out, ms / 1000);
-    writer_char(out, '.');
-    writer_char(out, (char)('0' + ms / 100 % 10));
-    writer_char(out, (char)('0' + ms / 10 % 10));
-    writer_char(out, (char)('0' + ms % 10));
-}
-
 static struct str field_of(const struct access_line *line, struct str name)
 {
     for (unsigned i = 0; line->head && i < line->head->field_count; i++) {
@@ -238,11 +236,16 @@ static struct str text_of(const struct item *item, const struct access_line *lin
     case VARIABLE_URI:
         return head ? http_span_str(head, head->target) : STR_EMPTY;
     case VARIABLE_PROTOCOL:
-        return !head                 ? STR_EMPTY
-               : head->is_http2      ? STR("HTTP/2.0")
+        if (!head)
+            return line->scheme.len ? STR("TCP") : STR_EMPTY;
+        return head->is_http2        ? STR("HTTP/2.0")
                : head->minor_version ? STR("HTTP/1.1")
                                      : STR("HTTP/1.0");
+    case VARIABLE_SERVER_NAME:
+        return line->server_name;
     case VARIABLE_SCHEME:
+        if (line->scheme.len > 0)
+            return line->scheme;
         return line->is_tls ? STR("https") : STR("http");
     case VARIABLE_REQUEST_ID:
         return line->request_id;
@@ -278,11 +281,11 @@ static void put_item(struct writer *out, const struct item *item, const struct a
         writer_number(out, line->received_bytes);
         break;
     case VARIABLE_REQUEST_TIME:
-        put_seconds(out, line->request_ms);
+        writer_seconds(out, line->request_ms);
         break;
     case VARIABLE_UPSTREAM_TIME:
         if (line->upstream_ms != ACCESS_LOG_NO_TIME)
-            put_seconds(out, line->upstream_ms);
+            writer_seconds(out, line->upstream_ms);
         else if (!is_json)
             writer_char(out, '-');
         break;

@@ -173,7 +173,8 @@ bool match_service(struct exchange *x)
         return false;
     }
     const struct service *service = x->match.route->service;
-    if (service->protocol != PROTOCOL_HTTP && !service->tls) {
+    if (service->protocol != PROTOCOL_HTTP &&
+        (!service->tls || service->protocol == PROTOCOL_TLS)) {
         /* Sending in clear what was to be encrypted would be worse than failing. */
         if (outcome_may_log(x->worker))
             log_error("service cannot be served: its protocol is not built yet, or its TLS is not "

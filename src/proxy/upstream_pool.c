@@ -190,13 +190,28 @@ void upstream_pool_close_all(struct worker *worker)
 
 /* --- for upstream_conn.c --- */
 
-void upstream_pool_add(struct upstream_pool *pool, struct upstream_conn *conn)
+void upstream_pool_count_in(struct upstream_pool *pool)
 {
-    conn->pool = pool;
     pool->conn_count++;
     count_connections(pool);
     worker_count(&pool->worker->stats.upstream_opened, 1);
     worker_count(&pool->worker->stats.upstream_open, 1);
+}
+
+void upstream_pool_count_out(struct upstream_pool *pool)
+{
+    assert(pool->conn_count > 0);
+    pool->conn_count--;
+    count_connections(pool);
+    pending_call_waiters(pool->upstream);
+    worker_count(&pool->worker->stats.upstream_open, -1);
+    free_if_unused(pool);
+}
+
+void upstream_pool_add(struct upstream_pool *pool, struct upstream_conn *conn)
+{
+    conn->pool = pool;
+    upstream_pool_count_in(pool);
 }
 
 void upstream_pool_remove(struct upstream_conn *conn)
@@ -205,10 +220,5 @@ void upstream_pool_remove(struct upstream_conn *conn)
     if (conn->state == UPSTREAM_IDLE)
         take_from_idle(conn);
     conn->pool = NULL;
-    assert(pool->conn_count > 0);
-    pool->conn_count--;
-    count_connections(pool);
-    pending_call_waiters(pool->upstream);
-    worker_count(&pool->worker->stats.upstream_open, -1);
-    free_if_unused(pool);
+    upstream_pool_count_out(pool);
 }

@@ -44,6 +44,10 @@ void upstream_pool_release(struct upstream_conn *conn);
 void upstream_pool_add(struct upstream_pool *pool, struct upstream_conn *conn);
 void upstream_pool_remove(struct upstream_conn *conn); /* the pool may be gone after it */
 
+/* Connections that carry no requests (proxy/relay.h) are counted here and kept by their owner. */
+void upstream_pool_count_in(struct upstream_pool *pool);
+void upstream_pool_count_out(struct upstream_pool *pool); /* the pool may be gone after it */
+
 /* The target left: what is idle is closed. */
 void upstream_pool_close_idle(struct upstream_pool *pool);
 /* A connection is about to be opened though some are idle, which don't fit: where the target has as

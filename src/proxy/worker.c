@@ -15,6 +15,7 @@
 #include "proxy/hedge.h"
 #include "proxy/multiplex.h"
 #include "proxy/pending.h"
+#include "proxy/relay.h"
 #include "proxy/upstream_conn.h"
 #include "proxy/upstream_peer.h"
 #include "proxy/upstream_pool.h"
@@ -141,6 +142,7 @@ static void give_up_connecting(struct worker *worker)
     {
         downstream_target_left(LIST_ENTRY(link, struct downstream, link));
     }
+    relay_targets_left(worker);
 }
 
 void worker_endpoints_changed(struct worker *worker, const struct endpoints *old)
@@ -157,6 +159,7 @@ void worker_endpoints_changed(struct worker *worker, const struct endpoints *old
     if (is_in_use)
         give_up_connecting(worker);
     wake_parked(worker);
+    relay_endpoints_changed(worker);
 }
 
 void worker_read_counters(const struct worker *worker, struct worker_counters *sum)
@@ -168,6 +171,8 @@ void worker_read_counters(const struct worker *worker, struct worker_counters *s
         atomic_load_explicit(&stats->connections_active, memory_order_relaxed);
     sum->connections_waiting +=
         atomic_load_explicit(&stats->connections_waiting, memory_order_relaxed);
+    sum->streams_accepted += atomic_load_explicit(&stats->streams_accepted, memory_order_relaxed);
+    sum->streams_active += atomic_load_explicit(&stats->streams_active, memory_order_relaxed);
     sum->accept_pauses += atomic_load_explicit(&stats->accept_pauses, memory_order_relaxed);
     sum->requests_total += atomic_load_explicit(&stats->requests_total, memory_order_relaxed);
     sum->exchanges_active += atomic_load_explicit(&stats->exchanges_active, memory_order_relaxed);
@@ -184,6 +189,7 @@ void worker_read_counters(const struct worker *worker, struct worker_counters *s
     tally_add(&sum->tls_failures, &stats->tls_failures);
     tally_add(&sum->refused, &stats->refused);
     tally_add(&sum->answered, &stats->answered);
+    tally_add(&sum->streams_failed, &stats->streams_failed);
 }
 
 /* --- listening --- */
@@ -209,6 +215,7 @@ static void free_worker(struct worker *worker)
     spares_free(worker);
     upstream_peer_free_all(worker);
     tls_server_destroy(worker->tls);
+    tls_server_destroy(worker->stream_tls);
     tls_io_destroy(worker->read_buffer.tls);
     free(worker->read_buffer.bytes);
     free(worker->scratch);
@@ -227,11 +234,16 @@ static void end_loop(struct worker *worker)
     uv_unref((uv_handle_t *)&worker->wheel.ticker); /* the access log may have a node on it */
 }
 
+static bool has_clients(const struct worker *worker)
+{
+    return !list_is_empty(&worker->clients) || !list_is_empty(&worker->relays);
+}
+
 void worker_client_gone(struct worker *worker)
 {
     acceptors_resume(worker);
     spares_look_later(worker);
-    if (worker->state == WORKER_STOPPING && list_is_empty(&worker->clients))
+    if (worker->state == WORKER_STOPPING && !has_clients(worker))
         end_loop(worker);
 }
 
@@ -242,6 +254,7 @@ static void on_grace_over(struct timer_node *node)
     {
         downstream_cut(LIST_ENTRY(link, struct downstream, link));
     }
+    relay_cut_all(worker);
 }
 
 static void deliver_stop(struct mail *mail, void *owner)
@@ -255,7 +268,7 @@ static void deliver_stop(struct mail *mail, void *owner)
     {
         downstream_stop(LIST_ENTRY(link, struct downstream, link));
     }
-    if (list_is_empty(&worker->clients))
+    if (!has_clients(worker))
         end_loop(worker);
     else
         timer_wheel_arm(&worker->wheel, &worker->grace, worker->grace_ms);
@@ -347,10 +360,13 @@ static struct worker *make(const struct worker_settings *settings, unsigned inde
     worker->settings = *settings;
     worker->settings.snapshot = NULL;
     worker->settings.tls = NULL;
+    worker->settings.stream_tls = NULL;
     atomic_init(&worker->next, settings->snapshot ? snapshot_ref(settings->snapshot) : NULL);
     worker->index = index;
     list_init(&worker->clients);
     list_init(&worker->dirty_multiplexes);
+    list_init(&worker->relays);
+    list_init(&worker->waiting_relays);
     list_init(&worker->parked);
     list_init(&worker->pendings);
     list_init(&worker->pools);
@@ -438,8 +454,16 @@ int worker_start(const struct worker_settings *settings, unsigned index, struct 
         rc = tls_server_create(settings->tls, names_of_config, worker, &worker->tls, err);
     if (rc == 0 && worker->tls)
         tls_server_share_tickets(worker->tls, ring_of_config);
+    if (rc == 0 && settings->stream_tls)
+        rc = tls_server_create(settings->stream_tls, names_of_config, worker, &worker->stream_tls,
+                               err);
+    if (rc == 0 && worker->stream_tls)
+        tls_server_share_tickets(worker->stream_tls, ring_of_config);
     for (unsigned i = 0; rc == 0 && i < settings->listener_count; i++)
-        rc = acceptor_open(worker, &worker->acceptors[i], &settings->listeners[i], err);
+        rc = acceptor_open(worker, &worker->acceptors[i], &settings->listeners[i], false, err);
+    for (unsigned i = 0; rc == 0 && i < settings->stream_listener_count; i++)
+        rc = acceptor_open(worker, &worker->acceptors[settings->listener_count + i],
+                           &settings->stream_listeners[i], true, err);
     if (rc == 0)
         rc = uv_thread_create(&worker->thread, run_loop, worker);
     if (rc) {

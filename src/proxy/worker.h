@@ -28,8 +28,11 @@ struct tls_server_settings; /* net/tls_server.h */
 struct worker_settings {
     const struct listener_spec *listeners; /* borrowed while the worker lives */
     unsigned listener_count;
+    const struct listener_spec *stream_listeners; /* the same */
+    unsigned stream_listener_count;
     const struct tls_server_settings
         *tls; /* borrowed during worker_start; NULL: no listener is TLS */
+    const struct tls_server_settings *stream_tls; /* the same */
     uint32_t tls_handshake_timeout_ms;
     struct handshake_limit *handshake_limit; /* borrowed while the worker lives; NULL: none */
     bool checks_server_name;           /* a request must be for the host that its handshake named */
@@ -66,6 +69,8 @@ struct worker_counters {
     uint64_t connections_waiting; /* idle, between requests */
     uint64_t requests_total;
     uint64_t exchanges_active;
+    uint64_t streams_accepted;
+    uint64_t streams_active;
     uint64_t accept_pauses;     /* times that a listener stopped, at the limit of clients */
     uint64_t http2_connections; /* that spoke it */
     uint64_t tls_handshakes;    /* done, and with a session that was resumed, and failed */
@@ -73,8 +78,8 @@ struct worker_counters {
     uint64_t tls_failed;
     uint64_t failures[TRY_FAILURE_COUNT]; /* of tries */
     uint64_t upstream_opened, upstream_reused, upstream_open, upstream_idle;
-    struct tally tls_failures;      /* of tls_failed, by reason */
-    struct tally refused, answered; /* zeroed at first, like all of it */
+    struct tally tls_failures;                      /* of tls_failed, by reason */
+    struct tally refused, answered, streams_failed; /* zeroed at first, like all of it */
 };
 
 /* Binds the listeners, then starts thread `index`. On failure *err names the address. Returns 0 or
@@ -82,7 +87,8 @@ struct worker_counters {
 int worker_start(const struct worker_settings *settings, unsigned index, struct worker **ret,
                  struct error *err);
 
-/* The port that a listener got: of interest where the configured one is 0. */
+/* The port that a listener got, those for streams after the others: of interest where the
+ * configured one is 0. */
 uint16_t worker_port(const struct worker *worker, unsigned listener);
 
 /* The socket of a listener, to set an option of its SO_REUSEPORT group; valid until worker_stop.

@@ -47,6 +47,8 @@ struct worker_stats {
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_active;
     _Atomic uint64_t connections_waiting;
+    _Atomic uint64_t streams_accepted;
+    _Atomic uint64_t streams_active;
     _Atomic uint64_t accept_pauses;
     _Atomic uint64_t requests_total;
     _Atomic uint64_t exchanges_active;
@@ -60,8 +62,9 @@ struct worker_stats {
     metrics_cell upstream_reused; /* tries on a kept one */
     metrics_cell upstream_open;   /* at this moment */
     metrics_cell upstream_idle;
-    struct tally refused;  /* bad requests, by status and reason */
-    struct tally answered; /* by weir itself, by status and message */
+    struct tally refused;        /* bad requests, by status and reason */
+    struct tally answered;       /* by weir itself, by status and message */
+    struct tally streams_failed; /* by status and reason */
 };
 
 #define UPSTREAM_PEER_BUCKETS 256
@@ -87,11 +90,12 @@ struct worker {
     struct timer_wheel hedge_wheel; /* finer */
     struct wall_clock clock;
     struct random_state random;
-    struct acceptor acceptors[LISTENER_MAX];
+    struct acceptor acceptors[ACCEPTOR_MAX]; /* those for requests first */
     bool is_full; /* clients were at their limit, and are still near it */
 
     struct stream_buffer read_buffer; /* owned; every read of this thread lands here */
     struct tls_server *tls;           /* owned; NULL: no listener is TLS */
+    struct tls_server *stream_tls;    /* the same for streams */
     char *scratch;                    /* owned; where heads are written before they are sent */
     size_t scratch_bytes;
 
@@ -103,6 +107,8 @@ struct worker {
 
     struct list clients;           /* every downstream */
     struct list dirty_multiplexes; /* that have frames to send, perhaps */
+    struct list relays;            /* every stream */
+    struct list waiting_relays;    /* those that wait for an upstream's first endpoints */
     struct list parked;            /* exchanges that wait for an upstream's first endpoints */
     struct list pendings;          /* queues of exchanges that wait for a free target */
     struct list pools;

@@ -60,6 +60,16 @@ static inline void writer_number(struct writer *writer, uint64_t number)
     writer_put(writer, first, (size_t)(digits + sizeof(digits) - first));
 }
 
+/* Milliseconds as seconds with three places, as nginx writes them. */
+static inline void writer_seconds(struct writer *writer, uint64_t ms)
+{
+    writer_number(writer, ms / 1000);
+    writer_char(writer, '.');
+    writer_char(writer, (char)('0' + ms / 100 % 10));
+    writer_char(writer, (char)('0' + ms / 10 % 10));
+    writer_char(writer, (char)('0' + ms % 10));
+}
+
 static inline void writer_hex(struct writer *writer, uint64_t number)
 {
     char digits[16];

@@ -219,4 +219,5 @@ class TestProxyProtocol:
     def test_the_admin_api_has_none(self, weir_command):
         result = weir_command("run", WEIR_ADMIN_LISTEN="127.0.0.1:0 proxy_protocol")
         assert result.returncode == 1
-        assert "WEIR_ADMIN_LISTEN: proxy_protocol is for proxy_listen only" in result.stderr
+        assert ("WEIR_ADMIN_LISTEN: proxy_protocol is for proxy_listen and stream_listen only"
+                in result.stderr)

@@ -28,4 +28,28 @@ TEST(a_compiled_route_owes_nothing_to_its_row)
     compiled_route_unref(compiled);
 }
 
-RUN(T(a_compiled_route_owes_nothing_to_its_row))
+TEST(a_stream_route_keeps_its_peers)
+{
+    json_t *row = json_loads("{\"id\":\"i\",\"protocols\":[\"tcp\",\"tls\"],\"snis\":[\"a\"],"
+                             "\"sources\":[{\"ip\":\"10.0.0.0/8\",\"port\":null},"
+                             "{\"ip\":\"::1\",\"port\":5}],"
+                             "\"destinations\":[{\"ip\":null,\"port\":5432},{\"ip\":\"?\"}]}",
+                             0, NULL);
+    struct compiled_route *compiled = compiled_route_create(row);
+    json_decref(row);
+    const struct route *route = &compiled->route;
+    struct cidr_address address;
+    assert_int_equal(route->protocols, PROTOCOL_TCP | PROTOCOL_TLS);
+    assert_int_equal(route->source_count, 2);
+    assert_true(cidr_read_address(STR("10.1.2.3"), &address));
+    assert_true(cidr_range_has(&route->sources[0].range, &address));
+    assert_false(route->sources[0].has_port);
+    assert_true(route->sources[1].has_port && route->sources[1].port == 5);
+    assert_int_equal(route->destination_count, 2);
+    assert_false(route->destinations[0].has_range);
+    assert_int_equal(route->destinations[0].port, 5432);
+    assert_false(cidr_range_has(&route->destinations[1].range, &address));
+    compiled_route_unref(compiled);
+}
+
+RUN(T(a_compiled_route_owes_nothing_to_its_row), T(a_stream_route_keeps_its_peers))

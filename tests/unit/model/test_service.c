@@ -115,6 +115,10 @@ TEST(some_fields_go_with_some_protocols_only)
          "; tls_verify: value must be null; tls_verify_depth: value must be null)"},
         {"{'ca_certificates':[]}",
          "2 schema violations (" BY_PROTOCOL "; ca_certificates: value must be null)"},
+        {"{'proxy_protocol':'v1'}",
+         "2 schema violations (" BY_PROTOCOL "; proxy_protocol: value must be null)"},
+        {"{'protocol':'tcp','proxy_protocol':'v3'}", "proxy_protocol: expected one of: v1, v2"},
+        {"{'protocol':'tls_passthrough','proxy_protocol':'v2'}", NULL},
         {"{'protocol':'nonsense','path':'/x','tls_verify':true}",
          "protocol: expected one of: grpc, grpcs, http, https, tcp, tls, tls_passthrough, udp"},
     };

@@ -72,6 +72,44 @@ static void long_texts_are_cut_and_small_space_refused(void **state)
         assert_int_equal(access_log_format(&line, text, size), 0);
 }
 
+static const struct access_line stream = {
+    .peer = {"192.0.2.7", 9},
+    .time = {"06/Nov/1994:08:49:37 +0000", 26},
+    .scheme = {"tls", 3},
+    .server_name = {"a.example", 9},
+    .status = 200,
+    .body_bytes = 1234,
+    .received_bytes = 56,
+    .request_ms = 7008,
+    .upstream_ms = 9,
+    .is_tls = true,
+};
+
+static void a_stream_has_a_line_of_its_own(void **state)
+{
+    (void)state;
+    size_t len = access_log_format_stream(&stream, text, sizeof(text) - 1);
+    text[len] = '\0';
+    assert_string_equal(text, "192.0.2.7 [06/Nov/1994:08:49:37 +0000] TCP 200 1234 56 7.008\n");
+    for (size_t size = 0; size < len; size++)
+        assert_int_equal(access_log_format_stream(&stream, text, size), 0);
+}
+
+static void a_format_has_nginxs_names_for_streams(void **state)
+{
+    (void)state;
+    struct log_format *format;
+    struct error err;
+    assert_int_equal(log_format_create("$protocol $scheme $bytes_sent $bytes_received "
+                                       "$session_time $ssl_server_name $request_method",
+                                       "X", &format, &err),
+                     0);
+    size_t len = log_format_write(format, &stream, text, sizeof(text) - 1);
+    text[len] = '\0';
+    assert_string_equal(text, "TCP tls 1234 56 7.008 a.example -\n");
+    log_format_destroy(format);
+}
+
 /* --- the file --- */
 
 struct log_file {
@@ -153,6 +191,8 @@ static void a_path_that_cannot_be_opened_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stream_has_a_line_of_its_own),
+        cmocka_unit_test(a_format_has_nginxs_names_for_streams),
         cmocka_unit_test(a_line_is_combined_with_the_request_id),
         cmocka_unit_test(what_is_missing_is_a_dash),
         cmocka_unit_test(no_client_can_forge_a_line),
