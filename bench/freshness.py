@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
+from gateways import find_program  # noqa: E402
 from machine import description, exit_on_signals  # noqa: E402
 from support.certificates import certify  # noqa: E402
 from support.consul import Consul  # noqa: E402
@@ -33,6 +34,7 @@ STAMPS = 65536
 RATE = 1000          # requests/s
 QUIET_MS = 60        # after a removal: what comes later than this is counted as late
 CHURN = 100          # changes/s elsewhere
+PARTS = ("changes", "cpu", "lost", "rolling", "idle", "sockets")
 
 
 def build_programs():
@@ -134,9 +136,10 @@ def count_sockets(pid, port):
 
 
 class Rig:
-    """A Consul, instances that stamp, and weir with everything at its default."""
+    """A Consul, instances that stamp, and weir with everything at its default (or nobody, who is to
+    start a gateway at `proxy_port`)."""
 
-    def __init__(self, arguments, stack, consul_hcl="", **settings):
+    def __init__(self, arguments, stack, consul_hcl="", is_weir=True, **settings):
         self.directory = pathlib.Path(stack.enter_context(
             tempfile.TemporaryDirectory(prefix="weir-bench-")))
         self.consul = Consul(arguments.consul, str(self.directory / "consul"), hcl=consul_hcl)
@@ -147,12 +150,18 @@ class Rig:
         stamper = stack.enter_context(program(BUILD / "stamper", self.port,
                                               self.directory / "stamps"))
         stamper.stdout.readline()
+        self.fresh = itertools.count(1)
+        self.proxy_port = free_port()
+        if is_weir:
+            self._start_weir(arguments, stack, settings)
+
+    def _start_weir(self, arguments, stack, settings):
         self.weir = Weir(arguments.weir, self.directory / "weir", ACCESS_LOG="off",
                          CONSUL_ADDR=settings.pop("CONSUL_ADDR", self.consul.address), **settings)
         self.weir.settings.pop("WEIR_WORKERS")
         self.weir.start()
         stack.callback(self.weir.kill)
-        self.fresh = itertools.count(1)
+        self.proxy_port = self.weir.proxy_port
 
     def stamp(self, address):
         """First and last in nanoseconds, and the number of requests."""
@@ -174,7 +183,7 @@ class Rig:
     @contextmanager
     def load(self, seconds, failures):
         """RATE requests/s for so long; `failures` gets what did not succeed."""
-        with program(BUILD / "openloop", self.weir.proxy_port, RATE, seconds, 2000) as loop:
+        with program(BUILD / "openloop", self.proxy_port, RATE, seconds, 2000) as loop:
             loop.stdout.readline()
             answers = []
             reader = threading.Thread(target=lambda: answers.extend(loop.stdout))
@@ -232,6 +241,57 @@ def measure_changes(arguments, pool, is_churning, count):
         print(f"{name}  add      {line_of(adds)}\n{name}  remove   {line_of(removes)}\n"
               f"{name}  watcher  {line_of(floor)}\n{name}  failed {len(failures)}, missed {missed}, "
               f"late {late}, CPU {cpu * 100:.1f} %", flush=True)
+
+
+@contextmanager
+def haproxy(rig, slots):
+    """It follows the same Consul by SRV records; yields its process id."""
+    template = (BENCH / "configs/freshness-haproxy.cfg").read_text(encoding="utf-8")
+    config = rig.directory / "haproxy.cfg"
+    for word, value in (("DNS", rig.consul.dns_port), ("PORT", rig.proxy_port), ("SLOTS", slots)):
+        template = template.replace(f"@{word}@", str(value))
+    config.write_text(template, encoding="utf-8")
+    with program(find_program("haproxy"), "-db", "-q", "-f", config) as child:
+        yield child.pid
+
+
+def wait_for_all(rig, addresses):
+    """Until each instance has had a request."""
+    deadline = time.monotonic() + 60
+    while not all(rig.stamp(address)[0] for address in addresses):
+        if time.monotonic() > deadline:
+            raise RuntimeError("not all instances get requests")
+        time.sleep(0.1)
+
+
+def measure_cpu(arguments, name, pool, is_churning, seconds):
+    """What following Consul costs beside the same traffic: one instance comes and one goes a
+    second."""
+    with ExitStack() as stack:
+        rig = Rig(arguments, stack, is_weir=name == "weir")
+        addresses = rig.fill(pool)
+        if name == "weir":
+            rig.weir.serve("bench", "http://bench:80", paths=["/"], route={"strip_path": False})
+            pid = rig.weir.pid
+        else:
+            pid = stack.enter_context(haproxy(rig, pool + 8))
+        if is_churning:
+            stack.enter_context(program(sys.executable, __file__, "--churn", rig.consul.port))
+        failures = []
+        time.sleep(3)  # HAProxy asks each second
+        with rig.load(5, []):
+            wait_for_all(rig, addresses)
+        with rig.load(seconds + 1, failures):
+            cpu, began = cpu_seconds(pid), time.monotonic()
+            for turn in range(seconds):
+                address = rig.next_address()
+                rig.catalog.add("bench", address, rig.port)
+                time.sleep(max(0, began + turn + 0.5 - time.monotonic()))
+                rig.catalog.remove("bench", address)
+                time.sleep(max(0, began + turn + 1 - time.monotonic()))
+            cpu = (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
+        print(f"{pool:>5} {'churn' if is_churning else 'quiet':>6}  {name:<8} CPU "
+              f"{cpu * 100:5.1f} %, failed {len(failures)} of {(seconds + 1) * RATE}", flush=True)
 
 
 def measure_lost_state(arguments):
@@ -304,11 +364,15 @@ def measure_many(arguments, count, over_tls):
                    f'key_file = "{server[1]}" }} }}')
             settings = {"CONSUL_ADDR": f"https://127.0.0.1:{port}", "CONSUL_CACERT": authority[0],
                         "CONSUL_SERVER_NAME": "server.dc1.consul"}
-        rig = Rig(arguments, stack, hcl, **settings)
+        rig = Rig(arguments, stack, hcl, DATABASE="off", **settings)
         for number in range(count):
             rig.catalog.add(f"s{number}", f"127.1.{number // 250}.{number % 250 + 1}", rig.port)
-            rig.weir.admin.create("/upstreams", {"name": f"s{number}", "discovery": {
-                "type": "consul", "service": f"s{number}"}})
+        # All at once: one by one each would compile the whole configuration anew.
+        answer = rig.weir.admin.post("/config", {"_format_version": "3.0", "upstreams": [
+            {"name": f"s{number}", "discovery": {"type": "consul", "service": f"s{number}"}}
+            for number in range(count)]})
+        if answer.status_code not in (200, 201):
+            raise RuntimeError(f"POST /config: {answer.status_code} {answer.text[:200]}")
         eventually(lambda: len(rig.weir.targets_in_use()) == count, within=120, every=0.5)
         time.sleep(10)
         cpu, most = cpu_seconds(rig.weir.pid), 0
@@ -329,14 +393,20 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a tenth, for a machine that tests")
     parser.add_argument("--pools", default="10,100,1000", help="their sizes")
     parser.add_argument("--changes", type=int, default=500, help="of each kind a case")
-    parser.add_argument("--only", default="changes,lost,rolling,idle,sockets")
+    parser.add_argument("--only", default=",".join(PARTS), help="some of these, with commas")
     arguments = parser.parse_args()
+    arguments.weir = os.path.abspath(arguments.weir)
+    if not os.access(arguments.weir, os.X_OK):
+        parser.error(f"there is no weir at {arguments.weir}: build it (cmake --preset release && "
+                     "cmake --build --preset release), or name another with --weir")
     exit_on_signals()
     build_programs()
     arguments.consul = arguments.consul or subprocess.run(
         [REPOSITORY / "scripts/consul"], check=True, stdout=subprocess.PIPE,
         text=True).stdout.strip()
     parts = arguments.only.split(",")
+    if set(parts) - set(PARTS):
+        parser.error(f"--only takes some of {', '.join(PARTS)}")
     if arguments.quick:
         arguments.pools, arguments.changes = "10,100", 40
     print(f"{description()}. {RATE} requests/s.\n\n pool            "
@@ -345,6 +415,11 @@ def main():
         for pool in map(int, arguments.pools.split(",")):
             for is_churning in (False, True):
                 measure_changes(arguments, pool, is_churning, arguments.changes)
+    if "cpu" in parts:
+        for pool in [int(pool) for pool in arguments.pools.split(",") if int(pool) <= 100]:
+            for is_churning in (False, True):
+                for name in ("weir", "haproxy"):
+                    measure_cpu(arguments, name, pool, is_churning, 5 if arguments.quick else 30)
     if "lost" in parts:
         measure_lost_state(arguments)
     if "rolling" in parts:
