@@ -114,7 +114,7 @@ class TestCertificatesThatEnd:
         soon = authority.issue("soon.example", days=5)
         node = new_tls_weir(ADMIN_SSL_CERT=soon.path, ADMIN_SSL_CERT_KEY=soon.key_path)
         line = node.log("a certificate expires soon", certificate="admin")[0]
-        assert line["days"] == 4 and line["name"] == "soon.example"
+        assert line["days"] in (4, 5) and line["name"] == "soon.example"
         created = {}
         for days in (-1, 2, 30):
             one = authority.issue(f"days{days}.example", days=days)

@@ -73,17 +73,6 @@ class TestNodes:
         context = trusting(version=V12)
         eventually(lambda: is_resumed(nodes[1], context, begin(nodes[0], context)))
 
-    def test_they_go_on_without_the_database(self, new_node, postgres):
-        """What comes after the last secret follows from it, at each node alike."""
-        nodes = [new_node(SSL_SESSION_TIMEOUT="4s") for _ in range(2)]
-        context = trusting(version=V12)
-        eventually(lambda: is_resumed(nodes[1], context, begin(nodes[0], context)))
-        postgres.stop()
-        first = begin(nodes[0], context)
-        # Its end shows that the time of all secrets in the database is over.
-        eventually(lambda: not is_resumed(nodes[0], context, first), "its end", every=0.2)
-        eventually(lambda: is_resumed(nodes[1], context, begin(nodes[0], context)))
-
     def test_a_secret_of_a_file_goes_first(self, new_node, postgres, tmp_path):
         secret = tmp_path / "secret"
         secret.write_text("0123456789abcdef0123456789abcdef", encoding="ascii")
