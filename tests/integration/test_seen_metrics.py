@@ -343,8 +343,8 @@ class TestTheDocumentation:
     """docs/metrics.md lists what /metrics prints: no more, no less."""
 
     @pytest.mark.consul
-    def test_the_table_is_what_is_printed(self, new_weir, consul):
-        weir = new_weir(CONSUL_ADDR=consul.address)
+    def test_the_table_is_what_is_printed(self, new_tls_weir, consul):
+        weir = new_tls_weir(CONSUL_ADDR=consul.address, SSL_STAPLING="on")
         printed = read(weir)
         listed = {}
         text = (REPOSITORY / "docs/metrics.md").read_text(encoding="utf-8")
