@@ -78,6 +78,7 @@ static void publish(void *arg)
     snapshot_unref(control->snapshot);
     control->snapshot = snapshot_ref(snapshot);
     publish_snapshot(control->workers, control->worker_count, snapshot);
+    registry_end(control->registry); /* not before: requests still used what goes now */
     config_events_published(registry_events(control->registry), control->snapshot, build_ns);
 }
 

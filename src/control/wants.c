@@ -303,7 +303,6 @@ int wants_tell(struct wants_cache *cache, const struct config *config, struct re
     int rc = config_walk(config, entity_find(STR("upstreams")), keep_or_want, &wants);
     if (!rc)
         rc = connect_services(&wants, snapshot);
-    registry_end(registry);
     wants_cache_deinit(cache);
     *cache = (struct wants_cache){.upstreams = wants.now, .stamps = stamps};
     if (rc)

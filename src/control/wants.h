@@ -29,9 +29,10 @@ const json_t *wants_upstream_of(const struct config *config, struct str host);
 /* Whether any row of an upstream is another one than when the cache was filled. */
 bool wants_has_other_upstreams(const struct wants_cache *cache, const struct config *config);
 
-/* One round of the registry for all that the configuration wants; gives each of the snapshot's
- * services its upstream. 0 or UV_ENOMEM: then the cache is empty, and no compiled service may be
- * used again. */
+/* Begins a round of the registry and wants all that the configuration does; gives each of the
+ * snapshot's services its upstream. What isn't wanted any more goes on serving the snapshot before,
+ * until registry_end. 0 or UV_ENOMEM: then the cache is empty, and no compiled service may be used
+ * again. */
 int wants_tell(struct wants_cache *cache, const struct config *config, struct registry *registry,
                struct snapshot *snapshot);
 

@@ -73,6 +73,7 @@ static void build(struct fixture *fixture)
     struct snapshot *snapshot;
     assert_int_equal(
         snapshot_build(fixture->config, fixture->registry, &fixture->cache, 1, &snapshot, &err), 0);
+    registry_end(fixture->registry);
     snapshot_unref(fixture->snapshot);
     fixture->snapshot = snapshot;
 }
@@ -321,6 +322,25 @@ TEST(after_a_build_that_failed_all_is_there_again)
     teardown(&fixture);
 }
 
+TEST(what_is_not_wanted_any_more_serves_until_the_round_ends)
+{
+    struct error err;
+    struct snapshot *snapshot;
+    struct fixture fixture;
+    setup(&fixture);
+    insert(&fixture, "services", "{\"id\":\"" SERVICE_ID "\",\"host\":\"127.0.0.1\"}");
+    build(&fixture);
+    remove_row(&fixture, "services", SERVICE_ID);
+    assert_int_equal(
+        snapshot_build(fixture.config, fixture.registry, &fixture.cache, 1, &snapshot, &err), 0);
+    assert_int_equal(snapshot->service_count, 0);
+    assert_int_equal(endpoints_of_first(&fixture)->count, 1); /* it is in force */
+    registry_end(fixture.registry);
+    assert_int_equal(endpoints_of_first(&fixture)->count, 0);
+    snapshot_unref(snapshot);
+    teardown(&fixture);
+}
+
 RUN(T(a_service_and_its_route_are_compiled_whole), T(a_header_regex_keeps_its_case),
     T(a_number_that_was_cleared_works_as_its_default),
     T(the_port_of_a_host_header_is_left_out_where_the_scheme_says_it),
@@ -329,4 +349,5 @@ RUN(T(a_service_and_its_route_are_compiled_whole), T(a_header_regex_keeps_its_ca
     T(routes_of_a_disabled_service_do_not_exist_and_those_without_one_do),
     T(a_service_that_stays_follows_its_upstream),
     T(a_route_that_stays_finds_its_service_wherever_that_has_moved),
-    T(after_a_build_that_failed_all_is_there_again))
+    T(after_a_build_that_failed_all_is_there_again),
+    T(what_is_not_wanted_any_more_serves_until_the_round_ends))
