@@ -122,6 +122,8 @@ void relay_open(struct relay *relay)
     if (buf_len(&early) > 0)
         relay_pump_bytes(&relay->client, buf_str(&early).ptr, buf_len(&early));
     buf_deinit(&early);
+    if (relay->state != RELAY_OPEN)
+        return;
     if (relay->client.has_ended)
         relay_pump_ended(&relay->client, 0);
     else if (stream_queued(&relay->target->end.stream) <= RELAY_MAX_QUEUED_BYTES &&

@@ -5,13 +5,14 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
 from support.ports import free_port
 from support.streams import StreamServer, dial
 from support.tls import Authority, serving, trusting
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 
 @pytest.fixture
@@ -96,6 +97,27 @@ def is_refused(node):
 
 def passive(**unhealthy):
     return {"healthchecks": {"passive": {"type": "tcp", "unhealthy": unhealthy}}}
+
+
+def cannot_send(connection, data=b"more"):
+    """Whether the connection is found reset when it is written to."""
+    try:
+        connection.send(data)
+    except ConnectionError:
+        return True
+    return False
+
+
+def fill(connection):
+    """Sends until the peer, and all between, has taken nothing for a while."""
+    idle = 0
+    while idle < 20:
+        try:
+            connection.sock.send(bytes(65536))
+            idle = 0
+        except BlockingIOError:
+            idle += 1
+            time.sleep(0.02)
 
 
 def metric(node, family, *labels):
@@ -202,6 +224,48 @@ class TestTcp:
                 client.send(b"go\n")
                 with pytest.raises(ConnectionError):
                     client.rest()
+
+    def test_who_writes_on_to_a_target_that_has_ended_and_left_is_reset(self, new_node, new_server):
+        may_leave = threading.Event()
+
+        def script(connection):
+            connection.end()
+            may_leave.wait(PATIENCE_S)
+        node = new_node()
+        serve(node, "s", new_server(script=script).address, tcp(node))
+        with dial(node.stream_port) as client:
+            assert client.rest() == b""
+            may_leave.set()
+            eventually(lambda: cannot_send(client))
+
+    def test_a_target_that_writes_on_to_a_client_that_has_left_is_reset(self, new_node, new_server):
+        ends = []
+
+        def script(connection):
+            connection.send(b"one\n")
+            assert connection.rest() == b""
+            eventually(lambda: cannot_send(connection))
+            ends.append("reset")
+        node = new_node()
+        serve(node, "s", new_server(script=script).address, tcp(node))
+        with dial(node.stream_port) as client:
+            assert client.line() == b"one"
+        eventually(lambda: ends == ["reset"])
+
+    def test_who_writes_on_and_does_not_read_is_reset_when_the_target_has_left(self, new_node,
+                                                                               new_server):
+        ends = []
+
+        def script(connection):
+            connection.sock.setblocking(False)
+            fill(connection)
+            connection.reset()
+            ends.append("reset")
+        node = new_node()
+        serve(node, "s", new_server(script=script).address, tcp(node))
+        with dial(node.stream_port) as client:
+            eventually(lambda: ends == ["reset"])
+            eventually(lambda: cannot_send(client))
 
     def test_idle_for_the_read_timeout_is_the_end(self, new_node, new_server):
         node = new_node()
