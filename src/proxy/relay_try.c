@@ -308,7 +308,9 @@ static void wait_for_endpoints(struct relay *relay)
 {
     relay->state = RELAY_WAITING;
     list_push_back(&relay->worker->waiting_relays, &relay->waiting);
-    if (!relay->has_waited)
+    /* A later wait has what is left of the first one's time, or of the failed try's. One that was
+     * too late has nothing left. */
+    if (!relay->has_waited || relay->deadline.at_ms == DEADLINE_NEVER)
         deadline_set(&relay->worker->wheel, &relay->deadline, relay->plan.connect_timeout_ms);
     relay->has_waited = true;
 }
