@@ -21,8 +21,9 @@ struct consul;
 
 /* 0: as it should be. Tests are less patient. */
 struct consul_patience {
-    uint32_t hold_ms;  /* how long a removal that nobody confirms is held */
-    uint32_t audit_ms; /* between two reads without index */
+    uint32_t hold_ms;   /* how long a removal that nobody confirms is held */
+    uint32_t audit_ms;  /* between two reads without index */
+    uint32_t silent_ms; /* after which a watch that can't ask is silent */
 };
 
 /* All are copied, and all but `urls` may be NULL. Files are read again for each new connection, but

@@ -35,7 +35,6 @@ struct sources {
     struct resolver *resolver;
     struct saved *saved; /* NULL: nothing is saved */
     uv_timer_t silence;  /* looks for sources that have been silent for long */
-    bool is_silent;      /* one was, when last one turned */
     struct map by_key;
     uint32_t open_count; /* sources that are not closed to the end */
     uint32_t dns_count;
@@ -100,37 +99,55 @@ static void close_source(struct sources *sources, struct source *source)
 
 /* --- silence --- */
 
-static bool is_long_silent(const struct source *source, uint64_t now_ms)
+static uint64_t silent_ms(const struct sources *sources)
 {
-    return source->silent_since_ms > 0 && now_ms - source->silent_since_ms >= SILENT_MS;
+    uint64_t ms = consul_patience(sources->consul)->silent_ms;
+    return ms ? ms : SILENT_MS;
+}
+
+static bool is_long_silent(const struct sources *sources, const struct source *source)
+{
+    uint64_t now_ms = uv_now(sources->loop);
+    return source->silent_since_ms > 0 && now_ms - source->silent_since_ms >= silent_ms(sources);
+}
+
+static unsigned count_silent(const struct sources *sources)
+{
+    unsigned count = 0;
+    void *value;
+    for (size_t at = 0; map_each(&sources->by_key, &at, NULL, &value);)
+        count += ((const struct source *)value)->is_silent;
+    return count;
 }
 
 /* One that has just fallen silent, or is silent no more without having brought news; NULL: none. */
-static struct source *find_turned(const struct sources *sources, uint64_t now_ms)
+static struct source *find_turned(const struct sources *sources)
 {
     void *value;
     for (size_t at = 0; map_each(&sources->by_key, &at, NULL, &value);) {
         struct source *source = value;
-        if (source->kind == SOURCE_CONSUL && is_long_silent(source, now_ms) != source->is_silent)
+        if (source->kind == SOURCE_CONSUL && is_long_silent(sources, source) != source->is_silent)
             return source;
     }
     return NULL;
 }
 
-/* Who hears of it may open and close sources: so each time it is looked for anew. */
+/* Who hears of it may open and close sources: so each time it is looked for anew. The first to fall
+ * silent is logged; it tells so of Consul. */
 static void on_silence_look(uv_timer_t *timer)
 {
     struct sources *sources = timer->data;
     struct source *source;
-    bool was_silent = sources->is_silent;
-    for (unsigned i = 0; i < SILENCE_BATCH && !sources->closing &&
-                         (source = find_turned(sources, uv_now(sources->loop)));
+    if (sources->closing) /* some in the table are freed already */
+        return;
+    bool was_silent = count_silent(sources) > 0;
+    for (unsigned i = 0; i < SILENCE_BATCH && !sources->closing && (source = find_turned(sources));
          i++) {
-        sources->is_silent = source->is_silent = !source->is_silent;
+        source->is_silent = !source->is_silent;
         sources->on_news(sources->owner, source);
     }
-    if (sources->is_silent && !was_silent)
-        log_warn("consul is silent", LOG_INT("seconds", SILENT_MS / 1000),
+    if (!sources->closing && !was_silent && count_silent(sources) > 0)
+        log_warn("consul is silent", LOG_INT("seconds", silent_ms(sources) / 1000),
                  LOG_CSTR("effect", "of its names what DNS says is used; all else stays"));
 }
 
@@ -273,8 +290,12 @@ int sources_create(uv_loop_t *loop, const struct consul_settings *consul,
         log_warn("targets are not saved", LOG_CSTR("why", uv_strerror(rc)));
     uv_timer_init(loop, &sources->silence);
     sources->silence.data = sources;
-    if (sources->consul)
-        uv_timer_start(&sources->silence, on_silence_look, SILENCE_LOOK_MS, SILENCE_LOOK_MS);
+    if (sources->consul) {
+        uint64_t look_ms = silent_ms(sources);
+        if (look_ms > SILENCE_LOOK_MS)
+            look_ms = SILENCE_LOOK_MS;
+        uv_timer_start(&sources->silence, on_silence_look, look_ms, look_ms);
+    }
     *ret = sources;
     return 0;
 fail:

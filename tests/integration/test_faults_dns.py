@@ -383,6 +383,11 @@ class TestConsul:
             wait_until_only(weir, ["b"])
             eventually(lambda: {row["source"] for row in
                                 weir.admin.get("/discovery").json()["data"]} == {"consul"})
+            # The next silence is told like the first.
+            way.cut()
+            eventually(lambda: len(weir.log("consul unreachable")) == 2)
+            world.pass_time(31 + 31)
+            eventually(lambda: len(weir.log("consul is silent")) == 2)
         finally:
             way.stop()
 
