@@ -332,7 +332,8 @@ static void describe(const struct source *source, json_t *body)
     json_object_set_new(body, "skipped_total", json_integer((json_int_t)dns->skipped_total));
     json_object_set_new(body, "skipped", skipped);
     json_object_set_new(body, "may_be_partial", json_boolean(source->is_partial));
-    json_object_set_new(body, "is_confirming", json_boolean(dns->doubtful || dns->was_denied));
+    json_object_set_new(body, "is_confirming",
+                        json_boolean(dns->doubtful || dns->was_denied || source->is_doubted));
 }
 
 static int open_kind(enum source_kind kind, uv_loop_t *loop, struct resolver *resolver,

@@ -305,22 +305,68 @@ static void recognise(struct gatherer *g, size_t first, const struct discovered_
     }
 }
 
-/* Consul's HTTP API has been silent for long: what its DNS port, or one that forwards to it, says
- * now is newer than what is known. False: it says nothing, or not all of it yet. */
-static bool add_dns_instead(struct gatherer *g, const struct source *consul, struct str name)
+static bool is_gathered(const struct gatherer *g, size_t first, const struct discovered *item)
 {
-    const struct source *srv = need(g->uses, sources_use_dns_srv(g->uses->sources, name));
+    struct sockaddr_storage address = item->address;
+    bool is_name = address.ss_family == AF_UNSPEC;
+    if (!is_name)
+        ip_set_port(&address, item->port ? item->port : g->default_port);
+    for (size_t i = first; i < g->out->count; i++) {
+        const struct candidate *candidate = &g->out->candidates[i];
+        if (is_name ? str_equal_nocase(candidate->host, item->host)
+                    : ip_compare(&candidate->address, &address) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Half or more of what is usable by `list` is not among those from `first` on. */
+static bool lacks_half(const struct gatherer *g, size_t first, const struct discovered_list *list)
+{
+    uint32_t pool = 0, missing = 0;
+    for (uint32_t i = 0; list && i < list->count; i++) {
+        if (list->items[i].status > DISCOVERED_WARNING)
+            continue;
+        pool++;
+        missing += !is_gathered(g, first, &list->items[i]);
+    }
+    return missing > 0 && missing * 2 >= pool;
+}
+
+/* A first answer that would take much away is believed when the next one says the same. From then
+ * on DNS has doubts of its own (dns.c). What may be a part takes nothing away. */
+static bool is_doubtful(const struct gatherer *g, size_t first, const struct source *consul,
+                        struct source *srv)
+{
+    if (consul->is_replaced || srv->is_partial || srv->is_repeated ||
+        !lacks_half(g, first, consul->last))
+        return false;
+    srv->is_doubted = true;
+    return true;
+}
+
+/* Consul's HTTP API has been silent for long: what its DNS port, or one that forwards to it, says
+ * now is newer than what is known. False: it says nothing, not all of it yet, or what is in doubt.
+ */
+static bool add_dns_instead(struct gatherer *g, struct source *consul, struct str name)
+{
+    struct source *srv = need(g->uses, sources_use_dns_srv(g->uses->sources, name));
     if (!srv || srv->state != SOURCE_KNOWN || srv->last->count == 0)
         return false;
     struct gathering before = *g->out;
     add_known(g, srv);
-    if (g->out->count < before.count + srv->last->count) {
+    if (g->out->count < before.count + srv->last->count ||
+        is_doubtful(g, before.count, consul, srv)) {
         before.candidates = g->out->candidates;
         before.capacity = g->out->capacity;
         *g->out = before;
         return false;
     }
     recognise(g, before.count, consul->last);
+    if (!srv->is_partial)
+        consul->is_replaced = true;
+    else if (!consul->is_replaced && consul->state == SOURCE_KNOWN)
+        add_known(g, consul); /* who is told of twice is one target (endpoint_set.h) */
     return true;
 }
 
@@ -329,9 +375,9 @@ static bool add_dns_instead(struct gatherer *g, const struct source *consul, str
 static void add_consul_name(struct gatherer *g, const struct consul_service *service,
                             struct str name)
 {
-    const struct source *consul = sources_has_consul(g->uses->sources)
-                                      ? need(g->uses, sources_use_consul(g->uses->sources, service))
-                                      : NULL;
+    struct source *consul = sources_has_consul(g->uses->sources)
+                                ? need(g->uses, sources_use_consul(g->uses->sources, service))
+                                : NULL;
     if (consul && consul->is_silent && add_dns_instead(g, consul, name))
         return;
     if (consul && consul->state != SOURCE_AWAY) {

@@ -146,11 +146,14 @@ void source_publish(struct source *source, enum source_state state, struct disco
 {
     bool is_same = state == source->state && (!list || discovered_list_equal(list, source->last));
     bool is_heard = source->is_silent && source->silent_since_ms == 0;
+    bool is_awaited = is_heard || (is_same && source->is_doubted);
     if (is_heard)
-        source->is_silent = false;
+        source->is_silent = source->is_replaced = false;
+    source->is_repeated = is_same;
+    source->is_doubted = false;
     if (source->is_closing || is_same) {
         discovered_list_destroy(list);
-        if (is_heard && !source->is_closing)
+        if (is_awaited && !source->is_closing)
             source->owner->on_news(source->owner, source);
         return;
     }

@@ -78,7 +78,8 @@ struct source;
 
 /* Who listens to sources. */
 struct source_owner {
-    /* State or list have changed, or is_silent. May open and close sources, this one too. */
+    /* State or list have changed, or is_silent, or what is_doubted is repeated. May open and close
+     * sources, this one too. */
     void (*on_news)(struct source_owner *owner, struct source *source);
     /* After source_close: the source is about to be freed. */
     void (*on_closed)(struct source_owner *owner);
@@ -106,6 +107,9 @@ struct source {
     bool is_saved;    /* `last` is from before the start: nobody has answered since */
     bool is_partial;  /* what answers may not name all there are: `last` is several, merged */
     bool is_silent;   /* could not be asked for half a minute; the owner has been told */
+    bool is_replaced; /* since it is silent another source has been believed in its place */
+    bool is_repeated; /* the last answer said what the one before it had said */
+    bool is_doubted;  /* by a user, who believes `last` when it is repeated: which is news then */
     bool is_closing;
     uint64_t silent_since_ms;     /* when it could first not be asked; 0: it has answered since */
     struct discovered_list *last; /* owned; NULL unless KNOWN */

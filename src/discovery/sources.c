@@ -144,6 +144,7 @@ static void on_silence_look(uv_timer_t *timer)
     for (unsigned i = 0; i < SILENCE_BATCH && !sources->closing && (source = find_turned(sources));
          i++) {
         source->is_silent = !source->is_silent;
+        source->is_replaced = false;
         sources->on_news(sources->owner, source);
     }
     if (!sources->closing && !was_silent && count_silent(sources) > 0)

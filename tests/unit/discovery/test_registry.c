@@ -21,31 +21,38 @@ static void retire(void *owner, struct endpoints *old)
     endpoints_destroy(old);
 }
 
-static int open_registry(bool with_consul)
+static int open_registry(bool with_consul, uint32_t silent_ms)
 {
     log_set_level(getenv("WEIR_TEST_LOG") ? LOG_DEBUG : LOG_CRIT);
     retired_count = 0;
     uv_loop_init(&loop);
     fake_consul_open(&consul, &loop);
     fake_dns_open(&dns, &loop);
-    const struct registry_settings settings = {.consul = {.urls = with_consul ? consul.url : NULL},
-                                               .dns = {.servers = dns.servers},
-                                               .worker_count = 2,
-                                               .retire = retire,
-                                               .owner = &loop};
+    const struct registry_settings settings = {
+        .consul = {.urls = with_consul ? consul.url : NULL, .patience = {.silent_ms = silent_ms}},
+        .dns = {.servers = dns.servers},
+        .worker_count = 2,
+        .retire = retire,
+        .owner = &loop};
     return registry_create(&loop, &settings, &registry);
 }
 
 static int setup(void **state)
 {
     (void)state;
-    return open_registry(true);
+    return open_registry(true, 0);
+}
+
+static int setup_soon_silent(void **state)
+{
+    (void)state;
+    return open_registry(true, 50);
 }
 
 static int setup_without_consul(void **state)
 {
     (void)state;
-    return open_registry(false);
+    return open_registry(false, 0);
 }
 
 static void on_closed(void *arg)
@@ -445,6 +452,68 @@ TEST(an_answer_that_takes_much_away_is_asked_for_again)
     EXPECT(upstream, "10.0.0.1:80");
 }
 
+/* --- DNS in the place of a Consul that is silent --- */
+
+#define OF_CONSUL "127.0.0.1:5001 127.0.0.1:5002 127.0.0.1:5003 127.0.0.1:5004"
+
+/* Consul tells of four, and then nothing more. */
+static struct upstream_state *want_of_silent_consul(void)
+{
+    fake_consul_set(&consul, "web-1:5001:passing web-2:5002:passing web-3:5003:passing "
+                             "web-4:5004:passing");
+    struct upstream_state *upstream = want_host("web.service.consul");
+    EXPECT(upstream, OF_CONSUL);
+    fake_consul_stop(&consul);
+    return upstream;
+}
+
+static struct fake_dns_record srv_of_web(const char *value)
+{
+    return (struct fake_dns_record){"web.service.consul", FAKE_DNS_SRV, 0, value};
+}
+
+TEST(a_first_answer_of_dns_does_not_take_most_of_consuls_away)
+{
+    dns.records[0] = srv_of_web("1 1 5005 7f000001.addr.dc1.consul");
+    struct upstream_state *upstream = want_of_silent_consul();
+    bool is_believed = false;
+    assert_true(LOOP_UNTIL(&loop, dns.query_count >= 1));
+    dns.records[1] = srv_of_web("1 1 5001 7f000001.addr.dc1.consul");
+    dns.records[2] = srv_of_web("1 1 5002 7f000001.addr.dc1.consul");
+    dns.records[3] = srv_of_web("1 1 5003 7f000001.addr.dc1.consul");
+    assert_true(LOOP_UNTIL(&loop, (is_believed |= shows(upstream, "127.0.0.1:5005"),
+                                   shows(upstream, "127.0.0.1:5001 127.0.0.1:5002 127.0.0.1:5003 "
+                                                   "127.0.0.1:5005"))));
+    assert_false(is_believed);
+}
+
+TEST(what_dns_says_twice_is_believed_until_consul_speaks)
+{
+    dns.records[0] = srv_of_web("1 1 5005 7f000001.addr.dc1.consul");
+    struct upstream_state *upstream = want_of_silent_consul();
+    EXPECT(upstream, "127.0.0.1:5005");
+    assert_true(dns.query_count >= 2);
+    /* What changes then is believed as ever: Consul's don't come back. */
+    bool is_back = false;
+    dns.records[1] = srv_of_web("1 1 5006 7f000001.addr.dc1.consul");
+    assert_true(LOOP_UNTIL(&loop, (is_back |= shows(upstream, OF_CONSUL),
+                                   shows(upstream, "127.0.0.1:5005 127.0.0.1:5006"))));
+    assert_false(is_back);
+    fake_consul_start(&consul);
+    EXPECT(upstream, OF_CONSUL);
+}
+
+TEST(a_part_that_dns_tells_takes_none_of_consuls_away)
+{
+    dns.refuses_tcp = true; /* over UDP, and without EDNS, so few records may be a part */
+    dns.records[0] = srv_of_web("1 1 5001 7f000001.addr.dc1.consul");
+    dns.records[1] = srv_of_web("1 1 5002 7f000001.addr.dc1.consul");
+    dns.records[2] = srv_of_web("1 1 5003 7f000001.addr.dc1.consul");
+    dns.records[3] = srv_of_web("1 1 5005 7f000001.addr.dc1.consul");
+    struct upstream_state *upstream = want_of_silent_consul();
+    EXPECT(upstream, OF_CONSUL " 127.0.0.1:5005");
+}
+
 TEST(a_record_of_type_dns_has_its_port)
 {
     dns.records[0] = (struct fake_dns_record){"web.test", FAKE_DNS_A, 60, "10.0.0.1"};
@@ -468,6 +537,7 @@ TEST(without_consul_names_are_dns_alone)
 }
 
 #define TL(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define SILENT(name) cmocka_unit_test_setup_teardown(name, setup_soon_silent, teardown)
 
 RUN(TL(an_address_is_known_at_once),
     TL(static_targets_have_their_weights_and_names_their_addresses),
@@ -487,5 +557,8 @@ RUN(TL(an_address_is_known_at_once),
     TL(an_srv_target_with_more_addresses_has_the_same_share), TL(a_higher_priority_stands_by),
     TL(an_answer_that_takes_much_away_is_asked_for_again),
     TL(srv_records_bring_ports_weights_and_names), TL(a_record_of_type_dns_has_its_port),
+    SILENT(a_first_answer_of_dns_does_not_take_most_of_consuls_away),
+    SILENT(what_dns_says_twice_is_believed_until_consul_speaks),
+    SILENT(a_part_that_dns_tells_takes_none_of_consuls_away),
     cmocka_unit_test_setup_teardown(without_consul_names_are_dns_alone, setup_without_consul,
                                     teardown))
