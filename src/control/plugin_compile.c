@@ -84,13 +84,16 @@ static uint32_t protocols_of(const json_t *row)
     json_t *name;
     json_array_foreach(json_object_get(row, "protocols"), i, name)
     {
-        if (strcmp(json_string_value(name), "http") == 0)
-            bits |= PROTOCOL_HTTP;
-        if (strcmp(json_string_value(name), "https") == 0)
-            bits |= PROTOCOL_HTTPS;
-        bits |= protocol_bit(str_of(json_string_value(name))) & STREAM_PROTOCOLS;
+        bits |= protocol_bit(str_of(json_string_value(name)));
     }
     return bits;
+}
+
+/* What is for streams alone hides nothing from a route of requests, and the other way round. */
+static bool is_for(const json_t *row, const struct route *route)
+{
+    return protocols_of(row) & (route->protocols & STREAM_PROTOCOLS ? PLUGIN_STREAM_PROTOCOLS
+                                                                    : PLUGIN_REQUEST_PROTOCOLS);
 }
 
 /* The row, compiled once; NULL: no memory. */
@@ -136,7 +139,8 @@ static int gather(struct plugin_compiler *compiler, const char *field, struct st
             bool is_others = (of_route.len > 0 && !str_equal(of_route, route->id)) ||
                              (of_service.len > 0 &&
                               !(route->service && str_equal(of_service, route->service->id)));
-            if (!is_others && may_run(page[i]) && rows_add(&compiler->candidates, page[i]))
+            if (!is_others && may_run(page[i]) && is_for(page[i], route) &&
+                rows_add(&compiler->candidates, page[i]))
                 return UV_ENOMEM;
         }
         if (count == 0)

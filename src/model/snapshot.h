@@ -44,6 +44,10 @@ enum protocol {
 
 /* Those of routes whose connections are passed on as bytes. */
 #define STREAM_PROTOCOLS (PROTOCOL_TCP | PROTOCOL_TLS | PROTOCOL_TLS_PASSTHROUGH)
+/* What a plugin's protocols choose between, by Kong's rule: requests, however they come, or
+ * streams. They never tell encrypted from plain. */
+#define PLUGIN_REQUEST_PROTOCOLS (PROTOCOL_HTTP | PROTOCOL_HTTPS | PROTOCOL_GRPC | PROTOCOL_GRPCS)
+#define PLUGIN_STREAM_PROTOCOLS (STREAM_PROTOCOLS | PROTOCOL_UDP)
 
 struct service {
     struct str id;

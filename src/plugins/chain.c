@@ -25,6 +25,12 @@ static int compare_ids(const void *key, const void *item)
     return order != 0 ? order : (id->len > other->len) - (id->len < other->len);
 }
 
+static bool is_for_requests(const struct plugin_step *step)
+{
+    return step && (step->protocols & PLUGIN_REQUEST_PROTOCOLS) != 0;
+}
+
+/* A row that is for streams alone is as if it weren't there. */
 static const struct plugin_step *step_of(const struct plugin_steps_of_consumers *steps,
                                          const struct consumer *consumer)
 {
@@ -32,7 +38,7 @@ static const struct plugin_step *step_of(const struct plugin_steps_of_consumers 
         return NULL;
     const struct plugin_step_of_consumer *item =
         bsearch(&consumer->id, steps->items, steps->count, sizeof(steps->items[0]), compare_ids);
-    return item ? item->step : NULL;
+    return item && is_for_requests(item->step) ? item->step : NULL;
 }
 
 /* Kong's order: of those with a consumer one of this route or service first, then what is of both
@@ -41,20 +47,18 @@ static const struct plugin_step *choose(const struct plugin_place *place,
                                         const struct consumer *consumer)
 {
     const struct plugin_step *step = step_of(place->here, consumer);
-    if (!step && !(place->base && place->is_base_narrow))
+    const struct plugin_step *base = is_for_requests(place->base) ? place->base : NULL;
+    if (!step && !(base && place->is_base_narrow))
         step = step_of(place->anywhere, consumer);
-    return step ? step : place->base;
+    return step ? step : base;
 }
 
 void plugin_run_access(struct plugin_run *run)
 {
-    uint32_t protocol = run->request.is_secure ? PROTOCOL_HTTPS : PROTOCOL_HTTP;
     for (uint32_t i = 0; i < run->chain->count; i++) {
         const struct plugin_step *step = choose(&run->chain->places[i], run->effect.consumer);
-        if (!step || !(step->protocols & protocol))
-            continue;
         run->steps[i] = step;
-        if (step->plugin->access && run->effect.status == 0)
+        if (step && step->plugin->access && run->effect.status == 0)
             step->plugin->access(step->config, &run->request, &run->effect);
     }
 }
@@ -68,12 +72,12 @@ void plugin_run_respond(struct plugin_run *run, struct plugin_response *response
     }
 }
 
-void plugin_chain_access_stream(const struct plugin_chain *chain, enum protocol protocol,
+void plugin_chain_access_stream(const struct plugin_chain *chain,
                                 const struct plugin_request *request, struct plugin_effect *effect)
 {
     for (uint32_t i = 0; i < chain->count && effect->status == 0; i++) {
         const struct plugin_step *step = chain->places[i].base;
-        if (step && (step->protocols & protocol) && step->plugin->serves_streams)
+        if (step && (step->protocols & PLUGIN_STREAM_PROTOCOLS) && step->plugin->serves_streams)
             step->plugin->access(step->config, request, effect);
     }
 }

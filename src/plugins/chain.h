@@ -14,7 +14,7 @@
 struct plugin_step {
     const struct plugin *plugin;
     const void *config;
-    uint32_t protocols; /* bits of enum protocol that it is for */
+    uint32_t protocols; /* bits of enum protocol: whether it is for requests, streams or both */
 };
 
 /* Rows of one plugin and of a consumer each, ordered by the consumers' ids. */
@@ -57,9 +57,9 @@ void plugin_run_access(struct plugin_run *run);
 /* Runs the respond step of each that was chosen. */
 void plugin_run_respond(struct plugin_run *run, struct plugin_response *response);
 
-/* The access steps for a stream of that protocol, up to the first that ends it; plugins that can't
- * serve one are left out. */
-void plugin_chain_access_stream(const struct plugin_chain *chain, enum protocol protocol,
+/* The access steps for a stream, up to the first that ends it; plugins that can't serve one are
+ * left out. */
+void plugin_chain_access_stream(const struct plugin_chain *chain,
                                 const struct plugin_request *request, struct plugin_effect *effect);
 
 #endif

@@ -67,7 +67,7 @@ static bool is_let_in(struct relay *relay, const struct route *route)
         .random = &relay->worker->random,
         .arena = &arena,
     };
-    plugin_chain_access_stream(route->plugins, relay->protocol, &request, &effect);
+    plugin_chain_access_stream(route->plugins, &request, &effect);
     arena_deinit(&arena);
     return effect.status == 0;
 }

@@ -104,14 +104,19 @@ class TestScopes:
         site.admin.patch(f"/plugins/{both['id']}", {"enabled": False})
         assert site.get("/web").json() == {"message": "route"}
 
-    def test_one_for_another_route_or_protocol_or_a_consumer_does_not(self, site, backend):
+    def test_one_for_another_route_or_for_streams_or_a_consumer_does_not(self, site, backend):
         site.serve("other", backend.url)
         site.admin.create("/consumers", {"username": "c"})
         plug(site, "request-termination", path="/services/other")
         plug(site, "request-termination", path="/consumers/c")
-        plug(site, "request-termination", protocols=["https"])
+        plug(site, "ip-restriction", {"deny": ["127.0.0.1"]}, protocols=["tcp"])
         assert site.get("/web").status == 200
         assert site.get("/other").status == 503
+
+    @pytest.mark.parametrize("protocol", ["http", "https", "grpc"])
+    def test_protocols_choose_between_requests_and_streams_alone(self, site, protocol):
+        plug(site, "request-termination", protocols=[protocol])
+        assert site.get("/web").status == 503
 
     def test_it_runs_after_a_restart(self, site):
         plug(site, "request-termination", path="/services/web")

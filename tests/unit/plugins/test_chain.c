@@ -123,21 +123,66 @@ TEST(an_answer_ends_access_but_all_respond)
     seen_deinit(&seen);
 }
 
-TEST(what_is_for_another_protocol_does_nothing)
+static void says_by_protocols(uint32_t protocols, bool is_secure, const char *wanted)
 {
     struct seen seen;
     struct str lines = STR_EMPTY;
     struct plugin_response response = {.status = 200, .lines = &lines};
-    struct plugin_chain *chain = chain_of(STEP(sayer, "1"), NULL, NULL);
+    const struct plugin_step step = {&sayer, "1", protocols};
+    struct plugin_chain *chain = chain_of(&step, NULL, NULL);
     seen_init(&seen, HEAD);
-    seen.request.is_secure = true;
+    seen.request.is_secure = is_secure;
     struct plugin_run *run = plugin_run_create(chain, &seen.request);
     plugin_run_access(run);
     plugin_run_respond(run, &response);
-    assert_str(run->effect.request_lines, "");
-    assert_str(lines, "");
+    assert_str(run->effect.request_lines, wanted);
+    assert_int_equal(lines.len > 0, wanted[0] != '\0');
     free(chain);
     seen_deinit(&seen);
+}
+
+TEST(a_row_for_requests_runs_on_all_of_them)
+{
+    static const uint32_t protocols[] = {PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_GRPC,
+                                         PROTOCOL_GRPCS};
+    for (int i = 0; i < 4; i++) {
+        says_by_protocols(protocols[i], false, "Said: 1\r\n");
+        says_by_protocols(protocols[i], true, "Said: 1\r\n");
+    }
+}
+
+TEST(what_is_for_streams_does_nothing_to_requests)
+{
+    says_by_protocols(PROTOCOL_TCP | PROTOCOL_TLS, false, "");
+    says_by_protocols(PROTOCOL_TCP | PROTOCOL_TLS, true, "");
+}
+
+TEST(what_is_for_streams_hides_nothing)
+{
+    struct plugin_steps_of_consumers *here = own_row(&ann, "here");
+    struct plugin_steps_of_consumers *anywhere = own_row(&ann, "anywhere");
+    const struct plugin_step stream = {&sayer, "stream", PROTOCOL_TCP};
+    here->items[0].step = &stream;
+    says(&ann, &(struct plugin_place){STEP(sayer, "base"), false, here, NULL}, "Said: base\r\n");
+    says(&ann, &(struct plugin_place){&stream, true, here, anywhere}, "Said: anywhere\r\n");
+    free(here);
+    free(anywhere);
+}
+
+TEST(a_row_for_streams_runs_on_all_of_them)
+{
+    static const struct plugin streamer = {
+        .name = "streamer", .access = stop, .serves_streams = true};
+    static const uint32_t protocols[] = {PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_TLS_PASSTHROUGH};
+    const struct plugin_request request = {.is_secure = true};
+    for (int i = 0; i < 4; i++) {
+        const struct plugin_step step = {&streamer, "", i < 3 ? protocols[i] : PROTOCOL_HTTP};
+        struct plugin_chain *chain = chain_of(&step, NULL, NULL);
+        struct plugin_effect effect = {.status = 0};
+        plugin_chain_access_stream(chain, &request, &effect);
+        assert_int_equal(effect.status, i < 3 ? 403 : 0);
+        free(chain);
+    }
 }
 
 TEST(a_consumer_counts_from_where_it_is_found)
@@ -176,5 +221,6 @@ TEST(one_of_many_consumers_is_found)
 }
 
 RUN(T(the_most_specific_row_of_a_plugin_runs), T(an_answer_ends_access_but_all_respond),
-    T(what_is_for_another_protocol_does_nothing), T(a_consumer_counts_from_where_it_is_found),
-    T(one_of_many_consumers_is_found))
+    T(a_row_for_requests_runs_on_all_of_them), T(what_is_for_streams_does_nothing_to_requests),
+    T(what_is_for_streams_hides_nothing), T(a_row_for_streams_runs_on_all_of_them),
+    T(a_consumer_counts_from_where_it_is_found), T(one_of_many_consumers_is_found))
