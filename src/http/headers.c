@@ -123,3 +123,28 @@ enum header_id header_recognise(struct str name)
         return HEADER_OTHER;
     return id;
 }
+
+static char fold(char c)
+{
+    return str_lower_char(c == '_' ? '-' : c);
+}
+
+bool header_is_like(struct str name, struct str known)
+{
+    if (name.len != known.len)
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (fold(name.ptr[i]) != fold(known.ptr[i]))
+            return false;
+    return true;
+}
+
+bool header_tells_consumer(struct str name)
+{
+    static const struct str prefixes[] = {STR_INIT("x-consumer-"), STR_INIT("x-credential-")};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (name.len >= prefixes[i].len &&
+            header_is_like(str_make(name.ptr, prefixes[i].len), prefixes[i]))
+            return true;
+    return header_is_like(name, STR("x-anonymous-consumer"));
+}

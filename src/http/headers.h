@@ -45,4 +45,10 @@ enum header_id {
 /* Case-blind; HEADER_OTHER for all that are not in the list. */
 enum header_id header_recognise(struct str name);
 
+/* Case-blind, and '_' counts as '-', as many servers read names. */
+bool header_is_like(struct str name, struct str known);
+/* Whether an upstream may take it for what the gateway says of who asks: X-Consumer-…,
+ * X-Credential-… and X-Anonymous-Consumer, spelled as header_is_like reads them. */
+bool header_tells_consumer(struct str name);
+
 #endif

@@ -19,6 +19,9 @@
 
 #define HTTP1_MAX_TRAILER_BYTES 4096
 
+/* Whether all bytes may stand in a token (RFC 9110, section 5.6.2), and there is one. */
+bool http1_is_token(struct str s);
+
 enum http1_result {
     HTTP1_MORE = 0, /* all was taken and the part is not complete */
     HTTP1_DONE,

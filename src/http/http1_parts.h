@@ -12,8 +12,6 @@
 /* Always HTTP1_REFUSED. A bad response is the upstream's fault: its status is always 502. */
 enum http1_result http1_refuse(struct http1_parser *parser, uint16_t status, const char *reason);
 
-/* Whether all bytes may stand in a token (RFC 9110, section 5.6.2), and there is one. */
-bool http1_is_token(struct str s);
 bool http1_is_token_char(char c);
 /* Whether a field has its place behind a body (RFC 9110, section 6.5.1). */
 bool http1_may_be_trailer(struct str name);

@@ -4,6 +4,8 @@
 
 #include <uv.h> /* error codes only */
 
+#include "http/http1.h"
+
 #define HOST STR("host")
 
 static const char *const whats[] = {"headers", "querystring", "headers"}; /* by enum edits_of */
@@ -128,6 +130,14 @@ static void rename_field(struct arena *arena, struct http_head *head, struct str
     plugin_drop(head, &no_lines, name);
 }
 
+/* A name that is made of a request is the client's to choose: it may neither frame a message nor
+ * say who asks. */
+static bool may_be_named(const struct edit *edit, struct str name)
+{
+    return http1_is_token(name) && !plugin_is_reserved(name) &&
+           (template_is_text(&edit->value) || !header_tells_consumer(name));
+}
+
 void edits_apply_to_head(const struct edits *edits, const struct str *values, struct arena *arena,
                          struct http_head *head, struct str *lines)
 {
@@ -140,7 +150,8 @@ void edits_apply_to_head(const struct edits *edits, const struct str *values, st
             plugin_drop(head, lines, edit->name);
             break;
         case EDIT_RENAME:
-            rename_field(arena, head, lines, edit->name, values[i]);
+            if (may_be_named(edit, values[i]))
+                rename_field(arena, head, lines, edit->name, values[i]);
             break;
         case EDIT_REPLACE:
             if (plugin_has(head, *lines, edit->name))

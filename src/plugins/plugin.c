@@ -6,6 +6,8 @@
 
 #include <uv.h> /* error codes only */
 
+#include "http/http1.h"
+
 #define LINES_BYTES 256 /* at first */
 
 /* ---- lines ---- */
@@ -31,7 +33,7 @@ size_t plugin_lines_room(size_t len)
 bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, struct str value)
 {
     size_t len = lines->len + name.len + value.len + 4;
-    if (name.len == 0 || !may_stand_in_a_line(value))
+    if (!http1_is_token(name) || !may_stand_in_a_line(value))
         return false;
     char *text = (char *)lines->ptr;
     if (!text || len > plugin_lines_room(lines->len)) {

@@ -97,8 +97,8 @@ struct plugin {
  * added in place while there is room. */
 size_t plugin_lines_room(size_t len);
 
-/* Appends one. False, and *lines is as it was: no memory, or the value holds a byte that would end
- * the line. */
+/* Appends one. False, and *lines is as it was: no memory, the name is no token, or the value holds
+ * a byte that would end the line. */
 bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, struct str value);
 /* The value of the first of that name; its ptr is NULL when there is none. */
 struct str plugin_find_line(struct str lines, struct str name);

@@ -174,6 +174,14 @@ int template_of_text(struct str text, struct arena *arena, struct template *ret)
     return piece->name.ptr ? 0 : UV_ENOMEM;
 }
 
+bool template_is_text(const struct template *template)
+{
+    for (size_t i = 0; i < template->count; i++)
+        if (template->pieces[i].source != SOURCE_TEXT)
+            return false;
+    return true;
+}
+
 /* ---- on a request ---- */
 
 /* As the service would see it: without what an earlier plugin has taken out. */

@@ -24,6 +24,8 @@ bool template_is_understood(struct str text);
 int template_compile(struct str text, struct arena *arena, struct template *ret);
 /* The text as it is, with nothing in it that stands for something else. 0 or UV_ENOMEM. */
 int template_of_text(struct str text, struct arena *arena, struct template *ret);
+/* Nothing of a request comes into it. */
+bool template_is_text(const struct template *template);
 /* What isn't there is empty. Borrows from the request where it can; its ptr is NULL when there is
  * no memory. `lines` are those that earlier plugins add to the request. */
 struct str template_render(const struct template *template, const struct plugin_request *request,

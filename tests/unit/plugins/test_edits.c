@@ -55,6 +55,53 @@ TEST(what_frames_a_message_is_left_alone)
     json_decref(json);
 }
 
+/* 'A' gets the name that the argument says; `left` is empty where it does. */
+static void renames(const char *argument, const char *left, const char *lines_wanted)
+{
+    struct seen seen;
+    struct edits edits;
+    struct str lines = STR_EMPTY;
+    char bytes[256];
+    json_t *json = parse("{'rename':{'headers':['A:$(query_params.n)']}}");
+    snprintf(bytes, sizeof(bytes), "GET /?n=%s HTTP/1.1\r\nHost: h\r\nA: 1\r\n\r\n", argument);
+    seen_init(&seen, bytes);
+    assert_int_equal(edits_compile(json, EDITS_OF_REQUEST, &seen.arena, &edits), 0);
+    edits_apply_to_head(&edits, edits_render(&edits, &seen.request, lines), &seen.arena, &seen.head,
+                        &lines);
+    assert_int_equal(seen.head.fields[1].is_hop_by_hop, left[0] == '\0');
+    assert_str(lines, lines_wanted);
+    json_decref(json);
+    seen_deinit(&seen);
+}
+
+TEST(a_name_that_a_request_chooses_can_only_be_a_plain_one)
+{
+    static const char *const bad[] = {
+        "X:%201%0D%0AEvil",
+        "X%0AY",
+        "X%00",
+        "X%20Y",
+        "",
+        "Transfer-Encoding",
+        "Host",
+        "host",
+        "Content-length",
+        "Connection",
+        "X-Consumer-ID",
+        "x_consumer_username",
+        "X-Credential-Identifier",
+        "X_Anonymous-Consumer",
+        "X-Consumer-Groups",
+    };
+    renames("X-Fine", "", "X-Fine: 1\r\n");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        renames(bad[i], "1", "");
+    makes(EDITS_OF_REQUEST, "{'rename':{'headers':['B:X-Consumer-ID']}}", "13",
+          "L: 9\r\nX-Consumer-ID: 2\r\n");
+    makes(EDITS_OF_RESPONSE, "{'rename':{'headers':['B:C D']},'add':{'headers':['E F:1']}}", "123",
+          "L: 9\r\n");
+}
+
 TEST(a_value_of_a_response_is_no_template)
 {
     makes(EDITS_OF_RESPONSE, "{'add':{'headers':['C:$(headers.a)']}}", "123",
@@ -91,5 +138,6 @@ TEST(arguments_are_edited_and_the_others_stay_as_they_were)
 }
 
 RUN(T(fields_are_edited_in_kongs_order), T(what_frames_a_message_is_left_alone),
+    T(a_name_that_a_request_chooses_can_only_be_a_plain_one),
     T(a_value_of_a_response_is_no_template),
     T(arguments_are_edited_and_the_others_stay_as_they_were))
