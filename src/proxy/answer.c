@@ -218,7 +218,7 @@ static void put_latencies(struct writer *out, const struct answer *answer,
 }
 
 size_t answer_write(const struct answer *answer, const struct answer_context *context, char *out,
-                    size_t size, size_t *ret_body_len)
+                    size_t size, struct str *ret_body)
 {
     struct writer writer = writer_on(out, size);
     struct str message = str_of(answer->message);
@@ -249,10 +249,13 @@ size_t answer_write(const struct answer *answer, const struct answer_context *co
              str_make(context->request_id, FORWARD_REQUEST_ID_BYTES));
     WRITER_LITERAL(&writer, "\r\n");
 
-    *ret_body_len = context->is_head ? 0 : body_len;
-    if (*ret_body_len > 0 && is_raw)
-        writer_str(&writer, answer->body);
-    else if (*ret_body_len > 0)
+    size_t head_len = (size_t)(writer.at - out);
+    if (body_len > 0 && !is_raw && !context->is_head)
         put_body(&writer, template, message, context->request_id);
-    return writer.has_overflowed ? 0 : (size_t)(writer.at - out);
+    *ret_body = STR_EMPTY;
+    if (writer.has_overflowed)
+        return 0;
+    if (body_len > 0 && !context->is_head)
+        *ret_body = is_raw ? answer->body : str_make(out + head_len, body_len);
+    return head_len;
 }

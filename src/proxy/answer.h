@@ -47,9 +47,9 @@ struct answer_context {
     uint64_t gateway_latency_ms;
 };
 
-/* Writes head and body. Returns the length, of which *ret_body_len is the body's; 0 when it does
- * not fit. */
+/* Writes the head. Returns its length; 0 when it doesn't fit. *ret_body is the body that follows
+ * it: the answer's own where it lies, however long, or one of weir's, written behind the head. */
 size_t answer_write(const struct answer *answer, const struct answer_context *context, char *out,
-                    size_t size, size_t *ret_body_len);
+                    size_t size, struct str *ret_body);
 
 #endif

@@ -382,7 +382,7 @@ void response_answer(struct exchange *x)
     bool has_head = x->request_part != REQUEST_HEAD;
     uint64_t now_ms = worker_now(worker);
     uint64_t upstream_ms = x->answer.is_proxied && x->sent_ms ? now_ms - x->sent_ms : 0;
-    size_t body_len;
+    struct str body;
 
     wall_clock_turn(&worker->clock, now_ms);
     x->keep_client = may_keep_client(x);
@@ -399,20 +399,22 @@ void response_answer(struct exchange *x)
         .upstream_latency_ms = upstream_ms,
         .gateway_latency_ms = now_ms - x->started_ms - upstream_ms,
     };
-    size_t len =
-        answer_write(&x->answer, &context, worker->scratch, worker->scratch_bytes, &body_len);
+    size_t len = answer_write(&x->answer, &context, worker->scratch, worker->scratch_bytes, &body);
+    if (len == 0) { /* with all that its fields hold */
+        x->answer = (struct answer){.status = 500, .message = answer_message(500)};
+        len = answer_write(&x->answer, &context, worker->scratch, worker->scratch_bytes, &body);
+    }
     x->status = x->answer.status;
     x->has_responded = true;
     x->has_answered = true;
-    x->body_bytes = body_len;
-    x->response_head_bytes = (uint32_t)(len - body_len);
+    x->body_bytes = body.len;
+    x->response_head_bytes = (uint32_t)len;
 
-    struct str body = str_make(worker->scratch + len - body_len, body_len);
     const struct client_part part = {
-        .head = str_make(worker->scratch, len - body_len),
+        .head = str_make(worker->scratch, len),
         .pieces = &body,
         .count = 1,
-        .total = body_len,
+        .total = body.len,
         .framing = HTTP_BY_LENGTH,
         .is_last = true,
     };

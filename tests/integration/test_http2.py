@@ -67,6 +67,17 @@ def own_weir(new_http2_weir, backend):
     return node
 
 
+def test_a_long_answer_of_a_plugin_arrives_whole(new_http2_weir):
+    node = new_http2_weir()
+    body = "0123456789abcdef" * 20000
+    node.admin.create("/routes", {"paths": ["/"]})
+    node.admin.create("/plugins", {"name": "request-termination",
+                                   "config": {"body": body, "content_type": "text/plain"}})
+    assert node.get("/").text == body
+    with Client(node.proxy_port) as client:
+        assert client.get("/").body == body.encode()
+
+
 def tls_context(*protocols):
     context = ssl.create_default_context()
     context.check_hostname = False

@@ -58,9 +58,13 @@ static void the_media_type_is_the_best_that_is_accepted(void **state)
 static const char *answered(const struct answer *answer, const struct answer_context *context,
                             size_t *ret_body_len)
 {
-    size_t len = answer_write(answer, context, written, sizeof(written) - 1, ret_body_len);
+    struct str body;
+    size_t len = answer_write(answer, context, written, sizeof(written) - 1, &body);
     assert_true(len > 0);
-    written[len] = '\0';
+    if (body.len > 0)
+        memmove(written + len, body.ptr, body.len);
+    written[len + body.len] = '\0';
+    *ret_body_len = body.len;
     return written;
 }
 
@@ -154,10 +158,32 @@ static void an_answer_without_room_is_not_written(void **state)
     (void)state;
     struct answer answer = {.status = 404, .message = "x"};
     struct answer_context context = context_of(parse(""));
+    struct str body;
     size_t body_len;
     size_t len = strlen(answered(&answer, &context, &body_len));
     for (size_t size = 0; size < len; size++)
-        assert_int_equal(answer_write(&answer, &context, written, size, &body_len), 0);
+        assert_int_equal(answer_write(&answer, &context, written, size, &body), 0);
+    assert_true(answer_write(&answer, &context, written, len, &body) > 0);
+}
+
+static void a_body_of_its_own_needs_no_room(void **state)
+{
+    (void)state;
+    static char long_body[2 * sizeof(written)];
+    struct answer answer = {.status = 503,
+                            .message = "",
+                            .body = {long_body, sizeof(long_body)},
+                            .content_type = STR("text/plain")};
+    struct answer_context context = context_of(parse(""));
+    struct str body;
+    size_t len = answer_write(&answer, &context, written, sizeof(written), &body);
+    assert_true(len > 0 && len < sizeof(written));
+    assert_memory_equal(written + len - 4, "\r\n\r\n", 4);
+    assert_ptr_equal(body.ptr, long_body);
+    assert_int_equal(body.len, sizeof(long_body));
+    context.is_head = true;
+    assert_int_equal(answer_write(&answer, &context, written, sizeof(written), &body), len);
+    assert_int_equal(body.len, 0);
 }
 
 int main(void)
@@ -169,6 +195,7 @@ int main(void)
         cmocka_unit_test(an_answer_to_head_has_a_length_and_no_body),
         cmocka_unit_test(an_answer_after_a_try_tells_the_upstreams_part),
         cmocka_unit_test(an_answer_without_room_is_not_written),
+        cmocka_unit_test(a_body_of_its_own_needs_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
