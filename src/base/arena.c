@@ -34,6 +34,7 @@ void arena_deinit(struct arena *arena)
 
 void arena_reset(struct arena *arena)
 {
+    arena->ran_out = false;
     if (!arena->first)
         return;
     if (arena->first->next) {
@@ -66,16 +67,22 @@ static struct arena_block *add_block(struct arena *arena, size_t size)
     return block;
 }
 
+static void *run_out(struct arena *arena)
+{
+    arena->ran_out = true;
+    return NULL;
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
     const size_t align = alignof(max_align_t);
     if (size > SIZE_MAX / 2)
-        return NULL;
+        return run_out(arena);
     size = (size + align - 1) & ~(align - 1);
     struct arena_block *block = arena->current;
     if (!block || block->size - block->used < size)
         if (!(block = add_block(arena, size)))
-            return NULL;
+            return run_out(arena);
     void *piece = block->bytes + block->used;
     block->used += size;
     return piece;

@@ -53,6 +53,13 @@ static const struct plugin_step *choose(const struct plugin_place *place,
     return step ? step : base;
 }
 
+/* What an earlier step could not do for want of memory may be what it is there for. */
+static void refuse_without_memory(struct plugin_effect *effect)
+{
+    plugin_refuse(effect, 500, "An unexpected error occurred");
+    effect->answer_lines = effect->body = effect->content_type = STR_EMPTY;
+}
+
 void plugin_run_access(struct plugin_run *run)
 {
     for (uint32_t i = 0; i < run->chain->count; i++) {
@@ -60,16 +67,19 @@ void plugin_run_access(struct plugin_run *run)
         run->steps[i] = step;
         if (step && step->plugin->access && run->effect.status == 0)
             step->plugin->access(step->config, &run->request, &run->effect);
+        if (run->request.arena->ran_out)
+            refuse_without_memory(&run->effect);
     }
 }
 
-void plugin_run_respond(struct plugin_run *run, struct plugin_response *response)
+bool plugin_run_respond(struct plugin_run *run, struct plugin_response *response)
 {
     for (uint32_t i = 0; i < run->chain->count; i++) {
         const struct plugin_step *step = run->steps[i];
         if (step && step->plugin->respond)
             step->plugin->respond(step->config, &run->request, &run->effect, response);
     }
+    return !run->request.arena->ran_out;
 }
 
 void plugin_chain_access_stream(const struct plugin_chain *chain,

@@ -52,10 +52,12 @@ struct plugin_run {
 struct plugin_run *plugin_run_create(const struct plugin_chain *chain,
                                      const struct plugin_request *request);
 
-/* Runs the access step of each; from the first that ends the exchange on they are only chosen. */
+/* Runs the access step of each; from the first that ends the exchange on they are only chosen.
+ * Where the arena has run out it is a 500 that ends it. */
 void plugin_run_access(struct plugin_run *run);
-/* Runs the respond step of each that was chosen. */
-void plugin_run_respond(struct plugin_run *run, struct plugin_response *response);
+/* Runs the respond step of each that was chosen. False: the arena has run out, so that the response
+ * may not be what they make of it. */
+bool plugin_run_respond(struct plugin_run *run, struct plugin_response *response);
 
 /* The access steps for a stream, up to the first that ends it; plugins that can't serve one are
  * left out. */

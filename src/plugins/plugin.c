@@ -198,32 +198,38 @@ static int hex_digit(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+/* What the first of the rest means, which isn't empty. */
+static char next_char(struct str *rest)
+{
+    const char *at = rest->ptr;
+    size_t taken = 1;
+    char c = *at;
+    if (c == '%' && rest->len > 2 && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
+        c = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
+        taken = 3;
+    } else if (c == '+') {
+        c = ' ';
+    }
+    *rest = str_make(at + taken, rest->len - taken);
+    return c;
+}
+
 struct str plugin_unescape(struct arena *arena, struct str text)
 {
     char *out = arena_alloc(arena, text.len + 1);
     size_t len = 0;
-    for (size_t i = 0; out && i < text.len; i++) {
-        char c = text.ptr[i];
-        if (c == '%' && i + 2 < text.len && hex_digit(text.ptr[i + 1]) >= 0 &&
-            hex_digit(text.ptr[i + 2]) >= 0) {
-            c = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
-            i += 2;
-        } else if (c == '+') {
-            c = ' ';
-        }
-        out[len++] = c;
-    }
-    return str_make(out, out ? len : 0);
+    while (out && text.len > 0)
+        out[len++] = next_char(&text);
+    return str_make(out, len);
 }
 
-static bool needs_unescaping(struct str text)
+static bool is_argument(struct str key, struct str name)
 {
-    return text.len > 0 && (memchr(text.ptr, '%', text.len) || memchr(text.ptr, '+', text.len));
-}
-
-static bool is_argument(struct arena *arena, struct str key, struct str name)
-{
-    return str_equal(needs_unescaping(key) ? plugin_unescape(arena, key) : key, name);
+    size_t len = 0;
+    while (key.len > 0)
+        if (len == name.len || next_char(&key) != name.ptr[len++])
+            return false;
+    return len == name.len;
 }
 
 struct str plugin_find_argument(const struct plugin_request *request, struct str name,
@@ -235,7 +241,7 @@ struct str plugin_find_argument(const struct plugin_request *request, struct str
     while (query.len > 0) {
         struct str value = str_cut(&query, '&');
         struct str key = str_cut(&value, '=');
-        if (is_argument(request->arena, key, name) && count++ == 0)
+        if (is_argument(key, name) && count++ == 0)
             found = plugin_unescape(request->arena, value);
     }
     if (ret_count)
@@ -261,7 +267,7 @@ void plugin_drop_argument(const struct plugin_request *request, struct str name)
     while (query.len > 0) {
         struct str argument = str_cut(&query, '&');
         struct str value = argument;
-        if (is_argument(request->arena, str_cut(&value, '='), name))
+        if (is_argument(str_cut(&value, '='), name))
             continue;
         if (len > 0)
             out[len++] = '&';

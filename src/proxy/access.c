@@ -58,7 +58,7 @@ bool access_exchange(struct exchange *x)
         return request_check_size(x); /* some content may be here */
     x->answer = (struct answer){.status = effect->status,
                                 .message = effect->message ? effect->message : "",
-                                .is_intended = true,
+                                .is_intended = !x->arena.ran_out,
                                 .body = effect->body,
                                 .content_type = effect->content_type,
                                 .fields = effect->answer_lines};
@@ -80,17 +80,18 @@ static bool gather_lines(struct exchange *x, struct str own, struct str *ret)
     return text || len == 0;
 }
 
-void access_response(struct exchange *x)
+bool access_response(struct exchange *x)
 {
     struct plugin_response response = {
         .head = &x->reply->head, .status = x->reply->head.status, .lines = &x->response_lines};
-    if (gather_lines(x, STR_EMPTY, &x->response_lines))
-        plugin_run_respond(x->plugins, &response);
+    return gather_lines(x, STR_EMPTY, &x->response_lines) &&
+           plugin_run_respond(x->plugins, &response);
 }
 
 void access_answer(struct exchange *x)
 {
     struct plugin_response response = {.status = x->answer.status, .lines = &x->answer.fields};
-    if (gather_lines(x, x->answer.fields, &x->answer.fields))
-        plugin_run_respond(x->plugins, &response);
+    if (!gather_lines(x, x->answer.fields, &x->answer.fields) ||
+        !plugin_run_respond(x->plugins, &response))
+        x->answer = (struct answer){.status = 500, .message = answer_message(500)};
 }

@@ -13,9 +13,9 @@ struct exchange;
 bool access_exchange(struct exchange *x);
 
 /* The head of an upstream's response (x->reply) is about to be written. Only where plugins run
- * (x->plugins); once an exchange. */
-void access_response(struct exchange *x);
-/* The same for weir's own answer. */
+ * (x->plugins); once an exchange. False: plugins had no memory for what they do to it. */
+bool access_response(struct exchange *x);
+/* The same for weir's own answer, which is a bare 500 then. */
 void access_answer(struct exchange *x);
 
 #endif

@@ -127,6 +127,18 @@ class TestScopes:
         assert not site.log("a plugin is configured that does nothing yet")
 
 
+class TestMemory:
+    def test_a_request_that_plugins_have_no_memory_for_goes_no_further(self, site, backend):
+        plug(site, "request-transformer", {"remove": {"querystring": ["admin"]}})
+        assert site.get("/web?admin=1&x=2").status == 200
+        assert backend.last.target.endswith("?x=2")
+        backend.requests.clear()
+        answer = site.get("/web?admin=1" + "&" * 14000)
+        assert (answer.status, answer.json()["message"]) == (500, "An unexpected error occurred")
+        assert not backend.requests
+        assert site.get("/web").status == 200
+
+
 class TestIpRestriction:
     @pytest.mark.parametrize("config, status", [
         ({"allow": ["127.0.0.1"]}, 200), ({"allow": ["127.0.0.0/8", "::1"]}, 200),

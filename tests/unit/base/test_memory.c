@@ -37,8 +37,15 @@ TEST(an_arena_refuses_more_than_its_maximum)
     struct arena arena;
     arena_init(&arena, 256, 1024);
     assert_non_null(arena_alloc(&arena, 900));
+    assert_false(arena.ran_out);
     assert_null(arena_alloc(&arena, 900));
+    assert_true(arena.ran_out);
+    assert_non_null(arena_alloc(&arena, 1));
+    assert_true(arena.ran_out); /* until all is forgotten */
+    arena_reset(&arena);
+    assert_false(arena.ran_out);
     assert_null(arena_alloc(&arena, SIZE_MAX - 3));
+    assert_true(arena.ran_out);
     arena_deinit(&arena);
 }
 

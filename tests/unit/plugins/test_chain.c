@@ -117,7 +117,7 @@ TEST(an_answer_ends_access_but_all_respond)
     plugin_run_access(run);
     assert_int_equal(run->effect.status, 403);
     assert_str(run->effect.request_lines, "Said: 1\r\n");
-    plugin_run_respond(run, &response);
+    assert_true(plugin_run_respond(run, &response));
     assert_str(lines, "Responded: 1\r\nResponded: 2\r\n");
     free(chain);
     seen_deinit(&seen);
@@ -185,6 +185,53 @@ TEST(a_row_for_streams_runs_on_all_of_them)
     }
 }
 
+static void ask_for_much(const void *config, const struct plugin_request *request,
+                         struct plugin_effect *effect)
+{
+    (void)config;
+    (void)effect;
+    arena_alloc(request->arena, SIZE_MAX);
+}
+
+static void respond_with_much(const void *config, const struct plugin_request *request,
+                              const struct plugin_effect *effect, struct plugin_response *response)
+{
+    (void)config;
+    (void)effect;
+    (void)response;
+    arena_alloc(request->arena, SIZE_MAX);
+}
+
+TEST(what_has_no_memory_lets_nothing_pass)
+{
+    static const struct plugin asker = {.name = "asker", .access = ask_for_much};
+    struct seen seen;
+    struct plugin_chain *chain = chain_of(STEP(asker, ""), STEP(sayer, "1"), NULL);
+    seen_init(&seen, HEAD);
+    struct plugin_run *run = plugin_run_create(chain, &seen.request);
+    plugin_run_access(run);
+    assert_int_equal(run->effect.status, 500);
+    assert_str(run->effect.request_lines, "");
+    free(chain);
+    seen_deinit(&seen);
+}
+
+TEST(what_has_no_memory_for_a_response_says_so)
+{
+    static const struct plugin asker = {.name = "asker", .respond = respond_with_much};
+    struct seen seen;
+    struct str lines = STR_EMPTY;
+    struct plugin_response response = {.status = 200, .lines = &lines};
+    struct plugin_chain *chain = chain_of(STEP(sayer, "1"), STEP(asker, ""), NULL);
+    seen_init(&seen, HEAD);
+    struct plugin_run *run = plugin_run_create(chain, &seen.request);
+    plugin_run_access(run);
+    assert_int_equal(run->effect.status, 0);
+    assert_false(plugin_run_respond(run, &response));
+    free(chain);
+    seen_deinit(&seen);
+}
+
 TEST(a_consumer_counts_from_where_it_is_found)
 {
     struct seen seen;
@@ -223,4 +270,5 @@ TEST(one_of_many_consumers_is_found)
 RUN(T(the_most_specific_row_of_a_plugin_runs), T(an_answer_ends_access_but_all_respond),
     T(a_row_for_requests_runs_on_all_of_them), T(what_is_for_streams_does_nothing_to_requests),
     T(what_is_for_streams_hides_nothing), T(a_row_for_streams_runs_on_all_of_them),
+    T(what_has_no_memory_lets_nothing_pass), T(what_has_no_memory_for_a_response_says_so),
     T(a_consumer_counts_from_where_it_is_found), T(one_of_many_consumers_is_found))

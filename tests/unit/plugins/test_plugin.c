@@ -98,6 +98,22 @@ TEST(arguments_are_found_by_what_they_mean)
     seen_deinit(&seen);
 }
 
+TEST(to_compare_an_argument_costs_no_memory)
+{
+    struct seen seen;
+    unsigned count;
+    seen_init(&seen, HEAD("/?%61=1&%61b=2&%62%6=3&+=4", ""));
+    assert_non_null(arena_alloc(&seen.arena, seen.arena.max_bytes));
+    assert_null(plugin_find_argument(&seen.request, STR("%"), &count).ptr);
+    assert_null(plugin_find_argument(&seen.request, STR("ab%"), &count).ptr);
+    assert_false(seen.arena.ran_out);
+    plugin_find_argument(&seen.request, STR(" "), &count);
+    assert_int_equal(count, 1);
+    plugin_find_argument(&seen.request, STR("b%6"), &count);
+    assert_int_equal(count, 1);
+    seen_deinit(&seen);
+}
+
 TEST(an_argument_goes_and_the_others_stay_as_they_were)
 {
     struct seen seen;
@@ -123,4 +139,5 @@ TEST(a_message_is_escaped)
 RUN(T(lines_are_found_and_dropped_by_name), T(many_lines_take_little_more_than_they_are_long),
     T(nothing_that_ends_a_line_gets_into_one), T(a_set_field_stands_alone),
     T(framing_is_not_for_plugins), T(arguments_are_found_by_what_they_mean),
-    T(an_argument_goes_and_the_others_stay_as_they_were), T(a_message_is_escaped))
+    T(to_compare_an_argument_costs_no_memory), T(an_argument_goes_and_the_others_stay_as_they_were),
+    T(a_message_is_escaped))
