@@ -69,7 +69,8 @@ static void on_access(const void *config, const struct plugin_request *request,
 {
     const struct acl *own = config;
     const struct consumer *consumer = effect->consumer;
-    plugin_drop(request->head, &effect->request_lines, GROUPS_FIELD); /* nobody names his own */
+    plugin_drop_like(request->head, GROUPS_FIELD); /* nobody names his own */
+    plugin_drop_lines(&effect->request_lines, GROUPS_FIELD);
     if (!consumer || is_in_any(own, consumer) == own->denies) {
         if (effect->credential)
             plugin_refuse(effect, 403, "You cannot consume this service");

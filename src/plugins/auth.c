@@ -13,9 +13,17 @@
 static const struct str names[] = {
     STR_INIT("X-Consumer-ID"),        STR_INIT("X-Consumer-Custom-ID"),
     STR_INIT("X-Consumer-Username"),  STR_INIT("X-Credential-Identifier"),
-    STR_INIT("X-Anonymous-Consumer"),
+    STR_INIT("X-Anonymous-Consumer"), STR_INIT("X-Consumer-Groups"), /* acl's */
 };
-enum { NAME_ID, NAME_CUSTOM_ID, NAME_USERNAME, NAME_IDENTIFIER, NAME_ANONYMOUS, NAME_COUNT };
+enum {
+    NAME_ID,
+    NAME_CUSTOM_ID,
+    NAME_USERNAME,
+    NAME_IDENTIFIER,
+    NAME_ANONYMOUS,
+    NAME_GROUPS,
+    NAME_COUNT
+};
 
 int auth_compile(const json_t *config, const char *scheme, struct arena *arena, struct auth *ret)
 {
@@ -40,25 +48,11 @@ int auth_compile(const json_t *config, const char *scheme, struct arena *arena, 
     return ret->challenge.ptr ? 0 : UV_ENOMEM;
 }
 
-/* Many servers take '_' for '-' in names. */
-static bool is_like(struct str name, struct str own)
-{
-    if (name.len != own.len)
-        return false;
-    for (size_t i = 0; i < name.len; i++)
-        if (str_lower_char(name.ptr[i] == '_' ? '-' : name.ptr[i]) != str_lower_char(own.ptr[i]))
-            return false;
-    return true;
-}
-
 bool auth_begin(const struct auth *auth, const struct plugin_request *request,
                 const struct plugin_effect *effect)
 {
-    struct http_head *head = request->head; /* and not the lines: an earlier plugin's are true */
-    for (unsigned i = 0; i < head->field_count; i++)
-        for (int name = 0; name < NAME_COUNT; name++)
-            if (is_like(http_field_name(head, &head->fields[i]), names[name]))
-                head->fields[i].is_hop_by_hop = true;
+    for (int name = 0; name < NAME_COUNT; name++)
+        plugin_drop_like(request->head, names[name]);
     return auth->anonymous.len > 0 && effect->credential;
 }
 

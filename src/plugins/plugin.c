@@ -146,6 +146,13 @@ void plugin_drop(struct http_head *head, struct str *lines, struct str name)
     plugin_drop_lines(lines, name);
 }
 
+void plugin_drop_like(struct http_head *head, struct str name)
+{
+    for (unsigned i = 0; i < head->field_count; i++)
+        if (header_is_like(http_field_name(head, &head->fields[i]), name))
+            head->fields[i].is_hop_by_hop = true;
+}
+
 void plugin_set(struct arena *arena, struct http_head *head, struct str *lines, struct str name,
                 struct str value)
 {

@@ -118,6 +118,9 @@ unsigned plugin_count_fields(const struct http_head *head, struct str name);
 bool plugin_has(const struct http_head *head, struct str lines, struct str name);
 /* The next in the row sees none of that name any more. `head` may be NULL. */
 void plugin_drop(struct http_head *head, struct str *lines, struct str name);
+/* Takes the fields out that an upstream may read as of that name (header_is_like), and leaves the
+ * lines: an earlier plugin's are true. */
+void plugin_drop_like(struct http_head *head, struct str name);
 /* The next in the row sees exactly this one. */
 void plugin_set(struct arena *arena, struct http_head *head, struct str *lines, struct str name,
                 struct str value);

@@ -29,7 +29,8 @@ class TestKeyAuth:
         consumer = api.consumer(custom_id="c-" + api.name)
         key = api.credential(consumer, "key-auth", key="secret-" + api.name)
         claims = {"X-Consumer-ID": "1", "X-Consumer-Username": "root", "X-Anonymous-Consumer": "1",
-                  "X-Credential-Identifier": "2", "X_Consumer_Username": "root"}
+                  "X-Credential-Identifier": "2", "X_Consumer_Username": "root",
+                  "X-Consumer-Groups": "admin", "x_consumer_Groups": "admin"}
         answer = api.get(headers={"apikey": key["key"], **claims})
         assert answer.status == 200
         assert api.seen.all("X-Consumer-ID") == [consumer["id"]]
@@ -37,7 +38,8 @@ class TestKeyAuth:
         assert api.seen.all("X-Consumer-Custom-ID") == ["c-" + api.name]
         assert api.seen.all("X-Credential-Identifier") == [key["id"]]
         assert "X-Anonymous-Consumer" not in api.seen
-        assert "X_Consumer_Username" not in api.seen
+        for name in ("X_Consumer_Username", "X-Consumer-Groups", "X_Consumer_Groups"):
+            assert name not in api.seen
         assert api.seen.get("apikey") == key["key"]
         assert api.get(f"?a=1&apikey={key['key']}").status == 200
         assert key["key"] not in api.node.log_text()
@@ -184,9 +186,12 @@ class TestAcl:
 
     def test_who_is_allowed(self, api, members):
         row = api.plug("acl", {"allow": ["x", "b"]})
-        assert api.get(headers={**members["ab"], "X-Consumer-Groups": "admin"}).status == 200
+        claims = {"X-Consumer-Groups": "admin", "X_Consumer_Groups": "admin",
+                  "x-consumer_groups": "admin"}
+        assert api.get(headers={**members["ab"], **claims}).status == 200
         assert sorted(api.seen.get("X-Consumer-Groups").split(", ")) == ["a", "b"]
         assert len(api.seen.all("X-Consumer-Groups")) == 1
+        assert "X_Consumer_Groups" not in api.seen and "X-Consumer_Groups" not in api.seen
         answer = api.get(headers=members["c"])
         assert (answer.status, answer.json()["message"]) == (
             403, "You cannot consume this service")
