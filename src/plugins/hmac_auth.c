@@ -130,17 +130,24 @@ static bool is_near(const struct hmac_auth *own, struct str date, int64_t now_s)
     return (apart_s < 0 ? -apart_s : apart_s) <= own->clock_skew_s;
 }
 
-static bool has_date(const struct hmac_auth *own, const struct http_head *head)
-{
-    int64_t now_s = plugin_now_s();
-    return is_near(own, plugin_find_field(head, STR("X-Date")), now_s) ||
-           is_near(own, plugin_find_field(head, STR("Date")), now_s);
-}
-
 static bool is_named(struct str names, struct str name)
 {
     while (names.len > 0)
         if (str_equal_nocase(str_cut(&names, ' '), name))
+            return true;
+    return false;
+}
+
+/* Where one of the two is signed, only that one counts: anybody may write the other. */
+static bool has_date(const struct hmac_auth *own, const struct http_head *head,
+                     struct str signed_names)
+{
+    static const struct str dates[] = {STR_INIT("x-date"), STR_INIT("date")};
+    int64_t now_s = plugin_now_s();
+    bool is_any_signed = is_named(signed_names, dates[0]) || is_named(signed_names, dates[1]);
+    for (int i = 0; i < 2; i++)
+        if ((!is_any_signed || is_named(signed_names, dates[i])) &&
+            is_near(own, plugin_find_field(head, dates[i]), now_s))
             return true;
     return false;
 }
@@ -248,12 +255,13 @@ static bool may_have_body(const struct hmac_auth *own, const struct http_head *h
 static const char *judge(const struct hmac_auth *own, const struct plugin_request *request,
                          struct str proxy, struct str plain, const struct credential **ret)
 {
-    struct claim claim;
+    struct claim claim = {.username = STR_EMPTY};
+    bool has_claim = read_claim(proxy, &claim) || read_claim(plain, &claim);
     if (!proxy.ptr && !plain.ptr)
         return "Unauthorized";
-    if (!has_date(own, request->head))
+    if (!has_date(own, request->head, has_claim ? claim.headers : STR_EMPTY))
         return NO_DATE;
-    if (!read_claim(proxy, &claim) && !read_claim(plain, &claim))
+    if (!has_claim)
         return NOT_VALID;
     const EVP_MD *digest = digest_of(own, claim.algorithm);
     const struct credential *credential = consumers_find_credential(

@@ -98,6 +98,20 @@ def test_kongs_words(api, secret):
     assert api.get(headers={"Authorization": good, "Date": date}).status == 200
 
 
+def test_a_date_that_is_not_signed_makes_no_old_signature_new(api, secret):
+    api.plug("hmac-auth")
+    old, date = now(-1000), now()
+    for signed, other in (("date", "x-date"), ("x-date", "date")):
+        headers = {"Authorization": claim(api.name, secret, [(signed, f"{signed}: {old}")]),
+                   signed: old, other: date}
+        answer = api.get(headers=headers)
+        assert answer.status == 401 and "a valid date or x-date header" in answer.json()["message"]
+    good = claim(api.name, secret, [("date", f"date: {date}")])
+    assert api.get(headers={"Authorization": good, "Date": date, "X-Date": old}).status == 200
+    good = claim(api.name, secret, [("request-line", f"GET {api.path} HTTP/1.1")])
+    assert api.get(headers={"Authorization": good, "X-Date": date}).status == 200
+
+
 def test_content_that_nobody_can_check_is_refused(api, secret):
     row = api.plug("hmac-auth", {"validate_request_body": True})
     assert api.node.log("a plugin's configuration asks for what it does not do yet",
