@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "net/cidr.h"
+
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -164,14 +166,6 @@ enum address_error address_parse(struct str text, struct address *ret)
 
 bool address_is_ip_or_cidr(struct str text)
 {
-    char ip[ADDRESS_IP_BYTES];
-    struct str mask = text;
-    struct str host = str_cut(&mask, '/');
-    bool is_v4 = read_ipv4(host, ip);
-    if (!is_v4 && !read_ipv6(host, ip))
-        return false;
-    if (!mask.ptr)
-        return true;
-    uint64_t bits;
-    return mask.len <= 3 && str_to_u64(mask, &bits) && bits <= (is_v4 ? 32 : 128);
+    struct cidr_range range; /* what compares addresses is the judge */
+    return text.len > 0 && text.ptr[0] != '[' && cidr_read_range(text, &range);
 }

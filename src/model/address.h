@@ -30,7 +30,8 @@ enum address_error { ADDRESS_FINE, ADDRESS_BAD_HOST, ADDRESS_BAD_PORT };
  * is digits and dots for IPv4. *ret is set only when it is fine; but its kind always is. */
 enum address_error address_parse(struct str text, struct address *ret);
 
-/* An address, or one with the length of a network's prefix: "10.0.0.0/8", "fe80::/10". */
+/* An address, or one with the length of a network's prefix: "10.0.0.0/8", "fe80::/10". Zeros that
+ * lead a number of an IPv4 address are refused: some take them for octal. */
 bool address_is_ip_or_cidr(struct str text);
 
 #endif

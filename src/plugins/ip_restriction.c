@@ -15,14 +15,15 @@
 
 struct ip_restriction {
     bool has_allow;
+    bool is_unreadable; /* of what is listed something is no address: nobody is let in */
     struct cidr_set allow;
     struct cidr_set deny;
     uint16_t status;
     struct str body; /* of a message of its own, as JSON; empty: Kong's words */
 };
 
-/* Takes the ranges over into the arena. */
-static int compile_ranges(const json_t *list, struct arena *arena, struct cidr_set *ret)
+static int compile_ranges(const json_t *list, struct arena *arena, struct cidr_set *ret,
+                          bool *is_unreadable)
 {
     size_t count = json_array_size(list);
     *ret = (struct cidr_set){.count = 0};
@@ -30,14 +31,14 @@ static int compile_ranges(const json_t *list, struct arena *arena, struct cidr_s
     if (count > 0 && !ret->ranges)
         return UV_ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        struct cidr_set one = {.count = 0};
-        struct str bad;
-        int rc = cidr_set_init(&one, str_of(json_string_value(json_array_get(list, i))), &bad);
-        if (rc == UV_ENOMEM)
-            return rc;
-        if (rc == 0 && one.count == 1)
-            ret->ranges[ret->count++] = one.ranges[0];
-        cidr_set_deinit(&one);
+        struct str text = str_of(json_string_value(json_array_get(list, i)));
+        if (cidr_read_range(text, &ret->ranges[ret->count])) {
+            ret->count++;
+        } else {
+            *is_unreadable = true;
+            log_error("ip-restriction: no address or range, so that nobody is let in",
+                      LOG_STR("entry", text));
+        }
     }
     return 0;
 }
@@ -53,7 +54,7 @@ static int compile(const json_t *row, const json_t *config, struct arena *arena,
     *made =
         (struct ip_restriction){.has_allow = json_array_size(allow) > 0, .status = DEFAULT_STATUS};
     double number = json_number_value(status);
-    if (number >= 100 && number <= 599)
+    if (number >= 200 && number <= 599) /* a 1xx ends no exchange */
         made->status = (uint16_t)number;
     struct str message = row_text(config, "message");
     if (message.len > 0) {
@@ -61,9 +62,10 @@ static int compile(const json_t *row, const json_t *config, struct arena *arena,
         if (!made->body.ptr)
             return UV_ENOMEM;
     }
-    int rc = compile_ranges(allow, arena, &made->allow);
+    int rc = compile_ranges(allow, arena, &made->allow, &made->is_unreadable);
     if (rc == 0)
-        rc = compile_ranges(json_object_get(config, "deny"), arena, &made->deny);
+        rc = compile_ranges(json_object_get(config, "deny"), arena, &made->deny,
+                            &made->is_unreadable);
     *ret = made;
     return rc;
 }
@@ -94,7 +96,7 @@ static void on_access(const void *config, const struct plugin_request *request,
     bool is_address = cidr_read_address(request->client, &address);
     bool is_denied = is_address && cidr_set_has(&own->deny, &address);
     bool is_allowed = !own->has_allow || (is_address && cidr_set_has(&own->allow, &address));
-    if (is_denied || !is_allowed)
+    if (own->is_unreadable || is_denied || !is_allowed)
         refuse(own, request, effect);
 }
 

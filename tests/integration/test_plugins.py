@@ -159,6 +159,17 @@ class TestIpRestriction:
         answer = site.get("/web")
         assert (answer.status, answer.json()["message"]) == (404, 'no "one"')
 
+    @pytest.mark.parametrize("status", [100, 101, 103])
+    def test_no_interim_status_ends_an_exchange(self, site, status):
+        plug(site, "ip-restriction", {"deny": ["127.0.0.1"], "status": status})
+        assert site.get("/web").status == 403
+
+    def test_what_is_no_address_to_it_is_refused(self, site):
+        answer = site.admin.post("/plugins", {
+            "name": "ip-restriction", "config": {"deny": ["127.0.0.001"]}})
+        assert answer.status_code == 400
+        assert "invalid ip or cidr range" in answer.text
+
 
 class TestCorrelationId:
     @pytest.mark.parametrize("generator, form", [

@@ -72,8 +72,18 @@ TEST(networks_have_a_prefix_that_fits)
 {
     static const char *const good[] = {"10.0.0.1", "10.0.0.0/8", "0.0.0.0/0",
                                        "::1",      "fe80::/10",  "::/128"};
-    static const char *const bad[] = {"10.0.0.0/33", "10.0.0.0/", "10.0.0/8", "::/129",
-                                      "a/8",         "[::1]",     "",         "1.1.1.1/-1"};
+    static const char *const bad[] = {"10.0.0.0/33",
+                                      "10.0.0.0/",
+                                      "10.0.0/8",
+                                      "::/129",
+                                      "a/8",
+                                      "[::1]",
+                                      "",
+                                      "1.1.1.1/-1",
+                                      "192.168.001.010",
+                                      "010.0.0.0/8",
+                                      "10.0.0.1,10.0.0.2",
+                                      "unix:"};
     for (size_t i = 0; i < COUNT_OF(good); i++)
         assert_true(address_is_ip_or_cidr(str_of(good[i])));
     for (size_t i = 0; i < COUNT_OF(bad); i++)
