@@ -107,6 +107,14 @@ static bool make_room(struct part *part, int64_t now_s)
     return resize(part, capacity, now_s) || part->used < part->capacity - 1;
 }
 
+/* A worker whose clock was read just before the window turned comes after one that was read after
+ * it: it counts in the new one, which begins where its own ends. */
+static bool is_just_late(const struct slot *slot, int64_t ends_at)
+{
+    return slot->ends_at > ends_at &&
+           slot->ends_at == rate_window_of((enum rate_period)slot->period, ends_at).ends_at;
+}
+
 /* The slot of that window, which begins at 0 where it is new; NULL: no room. In a part that is full
  * somebody else's goes. */
 static struct slot *slot_of(struct part *part, const uint64_t name[2], uint32_t period,
@@ -119,7 +127,7 @@ static struct slot *slot_of(struct part *part, const uint64_t name[2], uint32_t 
     for (; part->slots[at].ends_at; at = (at + 1) & (part->capacity - 1)) {
         struct slot *slot = &part->slots[at];
         if (is_it(slot, name, period)) {
-            if (slot->ends_at != ends_at)
+            if (slot->ends_at != ends_at && !is_just_late(slot, ends_at))
                 *slot = (struct slot){{name[0], name[1]}, ends_at, period, 0};
             return slot;
         }

@@ -40,6 +40,22 @@ TEST(exactly_as_many_as_allowed_pass_in_a_window)
     assert_true(once("exact", RATE_MINUTE, 3, NOON + 60));
 }
 
+TEST(a_clock_that_lags_a_little_begins_no_window_again)
+{
+    static const enum rate_period periods[] = {RATE_SECOND, RATE_MINUTE, RATE_MONTH};
+    static const int64_t turns[] = {NOON, NOON, 1709251200};
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "late-%d", i);
+        assert_true(once(name, periods[i], 2, turns[i]));
+        assert_true(once(name, periods[i], 2, turns[i] - 1));
+        assert_false(once(name, periods[i], 2, turns[i]));
+        assert_false(once(name, periods[i], 2, turns[i] - 1));
+    }
+    assert_true(once("set back", RATE_MINUTE, 1, NOON));
+    assert_true(once("set back", RATE_MINUTE, 1, NOON - 86400)); /* somebody has set the clock */
+}
+
 TEST(what_one_limit_refuses_no_other_counts)
 {
     const struct rate_limit limits[] = {{RATE_SECOND, 1}, {RATE_HOUR, 2}};
@@ -93,5 +109,6 @@ TEST(more_than_there_is_room_for_does_no_harm)
 }
 
 RUN(T(windows_are_the_calendars), T(exactly_as_many_as_allowed_pass_in_a_window),
-    T(what_one_limit_refuses_no_other_counts), T(a_broken_limit_lets_the_next_whole_number_pass),
-    T(many_are_told_apart_and_what_is_over_goes), T(more_than_there_is_room_for_does_no_harm))
+    T(a_clock_that_lags_a_little_begins_no_window_again), T(what_one_limit_refuses_no_other_counts),
+    T(a_broken_limit_lets_the_next_whole_number_pass), T(many_are_told_apart_and_what_is_over_goes),
+    T(more_than_there_is_room_for_does_no_harm))
