@@ -96,7 +96,8 @@ static bool read_size_byte(struct http1_parser *parser, char c)
 }
 
 /* Fields that are read before the body have no place behind it (RFC 9110, section 6.5.1): framing,
- * routing, authentication, conditions, how to handle the content. What weir acts on neither. */
+ * routing, authentication, conditions, how to handle the content. What weir acts on neither, nor
+ * what plugins say of who asks: they have seen no trailers. */
 bool http1_may_be_trailer(struct str name)
 {
     static const struct str early[] = {
@@ -111,7 +112,7 @@ bool http1_may_be_trailer(struct str name)
         STR("retry-after"),   STR("set-cookie"),
         STR("vary"),          STR("www-authenticate"),
     };
-    if (header_recognise(name) != HEADER_OTHER)
+    if (header_recognise(name) != HEADER_OTHER || header_tells_consumer(name))
         return false;
     for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++)
         if (str_equal_nocase(name, early[i]))

@@ -98,12 +98,27 @@ static void other_names_are_other(void **state)
         assert_int_equal(header_recognise(str_of(others[i])), HEADER_OTHER);
 }
 
+static void what_tells_who_asks_is_known_however_it_is_spelled(void **state)
+{
+    (void)state;
+    static const char *const telling[] = {"X-Consumer-ID", "x_consumer_groups",
+                                          "X-Consumer_Username", "X-CREDENTIAL-IDENTIFIER",
+                                          "X_Anonymous_Consumer"};
+    static const char *const others[] = {"", "X-Consumer", "X-Consumers-ID",
+                                         "X-Anonymous-Consumers", "XX-Consumer-ID"};
+    for (size_t i = 0; i < sizeof(telling) / sizeof(telling[0]); i++)
+        assert_true(header_tells_consumer(str_of(telling[i])));
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_false(header_tells_consumer(str_of(others[i])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_known_name_is_recognised_in_any_case),
         cmocka_unit_test(a_name_that_differs_in_one_byte_is_another),
         cmocka_unit_test(other_names_are_other),
+        cmocka_unit_test(what_tells_who_asks_is_known_however_it_is_spelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
