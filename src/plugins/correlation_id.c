@@ -1,5 +1,5 @@
 /* correlation_id.c - gives each request an id that the upstream sees, and the client where asked.
- * An id that a request brings stays. */
+ * An id that a request brings stays, unless it is for its connection alone (Connection: …). */
 #include "plugins/registry.h"
 
 #include <stdatomic.h>
@@ -85,7 +85,7 @@ static void on_access(const void *config, const struct plugin_request *request,
                       struct plugin_effect *effect)
 {
     const struct correlation_id *own = config;
-    struct str id = plugin_find_field(request->head, own->header);
+    struct str id = plugin_find(request->head, effect->request_lines, own->header);
     if (id.len == 0) {
         id = make_id(own, request);
         if (id.len > 0)

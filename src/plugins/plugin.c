@@ -128,13 +128,19 @@ unsigned plugin_count_fields(const struct http_head *head, struct str name)
     return count;
 }
 
-bool plugin_has(const struct http_head *head, struct str lines, struct str name)
+struct str plugin_find(const struct http_head *head, struct str lines, struct str name)
 {
-    for (unsigned i = 0; head && i < head->field_count; i++)
+    struct str found = plugin_find_line(lines, name);
+    for (unsigned i = 0; head && !found.ptr && i < head->field_count; i++)
         if (!head->fields[i].is_hop_by_hop &&
             str_equal_nocase(http_field_name(head, &head->fields[i]), name))
-            return true;
-    return plugin_find_line(lines, name).ptr != NULL;
+            found = http_field_value(head, &head->fields[i]);
+    return found;
+}
+
+bool plugin_has(const struct http_head *head, struct str lines, struct str name)
+{
+    return plugin_find(head, lines, name).ptr != NULL;
 }
 
 /* What is not passed on is marked like what concerns one connection alone. */

@@ -114,6 +114,9 @@ void plugin_rename_lines(struct arena *arena, struct str *lines, struct str name
 struct str plugin_find_field(const struct http_head *head, struct str name);
 /* How many fields have that name. */
 unsigned plugin_count_fields(const struct http_head *head, struct str name);
+/* The value that the next in the row sees, of the lines or of the head's first field that is passed
+ * on; its ptr is NULL when there is none. `head` may be NULL. */
+struct str plugin_find(const struct http_head *head, struct str lines, struct str name);
 /* Whether the next in the row sees one. `head` may be NULL. */
 bool plugin_has(const struct http_head *head, struct str lines, struct str name);
 /* The next in the row sees none of that name any more. `head` may be NULL. */

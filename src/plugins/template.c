@@ -184,25 +184,12 @@ bool template_is_text(const struct template *template)
 
 /* ---- on a request ---- */
 
-/* As the service would see it: without what an earlier plugin has taken out. */
-static struct str find_header(const struct plugin_request *request, struct str lines,
-                              struct str name)
-{
-    struct str found = plugin_find_line(lines, name);
-    const struct http_head *head = request->head;
-    for (unsigned i = 0; !found.ptr && i < head->field_count; i++)
-        if (!head->fields[i].is_hop_by_hop &&
-            str_equal_nocase(http_field_name(head, &head->fields[i]), name))
-            found = http_field_value(head, &head->fields[i]);
-    return found;
-}
-
 static struct str value_of(const struct template_piece *piece, const struct plugin_request *request,
                            struct str lines)
 {
     switch (piece->source) {
     case SOURCE_HEADER:
-        return find_header(request, lines, piece->name);
+        return plugin_find(request->head, lines, piece->name);
     case SOURCE_ARGUMENT:
         return plugin_find_argument(request, piece->name, NULL);
     case SOURCE_CAPTURE:

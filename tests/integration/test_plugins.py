@@ -194,6 +194,12 @@ class TestCorrelationId:
         assert answer.headers.get("Kong-Request-ID") == own
         assert backend.last.headers.get("kong-request-id") == own
 
+    def test_an_id_that_is_not_passed_on_is_none(self, site, backend):
+        plug(site, "correlation-id", {"generator": "uuid", "echo_downstream": True})
+        answer = site.get("/web", headers={"Kong-Request-ID": "1", "Connection": "Kong-Request-ID"})
+        assert re.fullmatch(UUID, backend.last.headers.get("kong-request-id"))
+        assert answer.headers.get("Kong-Request-ID") == backend.last.headers.get("kong-request-id")
+
     def test_an_answer_of_a_later_plugin_has_it(self, site):
         plug(site, "correlation-id", {"echo_downstream": True})
         plug(site, "request-termination")
