@@ -250,10 +250,24 @@ const struct plugin_schema request_size_limiting_plugin = {
 
 /* ---- request-termination ---- */
 
+/* It is written into a line of the answer's head. */
+static bool check_content_type(const json_t *value, char *message, size_t size)
+{
+    const char *text = json_string_value(value);
+    for (size_t i = 0; i < json_string_length(value); i++) {
+        unsigned char c = (unsigned char)text[i];
+        if ((c >= 0x20 && c != 0x7f) || c == '\t')
+            continue;
+        snprintf(message, size, "cannot contain control characters");
+        return false;
+    }
+    return true;
+}
+
 static const struct field request_termination_config[] = {
     INTEGER("status_code", R, DEFAULT("503"), BETWEEN(100, 599)),
     TEXT("message"),
-    TEXT("content_type"),
+    TEXT("content_type", .check = check_content_type),
     TEXT("body"),
     FLAG("echo", "false", R),
     TEXT("trigger", .check = check_header_name),

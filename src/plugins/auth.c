@@ -9,6 +9,7 @@
 #include "model/row.h"
 
 #define MAX_TEXT_BYTES 1024
+#define ABSENT "anonymous consumer %.*s is configured but doesn't exist"
 
 static const struct str names[] = {
     STR_INIT("X-Consumer-ID"),        STR_INIT("X-Consumer-Custom-ID"),
@@ -38,11 +39,13 @@ int auth_compile(const json_t *config, const char *scheme, struct arena *arena, 
         snprintf(text, sizeof(text), "%s", scheme);
     ret->challenge = arena_copy(arena, str_of(text));
     if (anonymous.len > 0) {
-        snprintf(text, sizeof(text), "anonymous consumer %.*s is configured but doesn't exist",
-                 STR_ARG(anonymous));
+        size_t size = anonymous.len + sizeof(ABSENT); /* whole, as a part may be no UTF-8 */
+        char *words = arena_alloc(arena, size);
         ret->anonymous = arena_copy(arena, anonymous);
-        ret->no_such_one = arena_copy(arena, str_of(text)).ptr;
-        if (!ret->anonymous.ptr || !ret->no_such_one)
+        if (!words || !ret->anonymous.ptr)
+            return UV_ENOMEM;
+        snprintf(words, size, ABSENT, STR_ARG(anonymous));
+        if (plugin_saying_compile(arena, str_of(words), &ret->no_such_one))
             return UV_ENOMEM;
     }
     return ret->challenge.ptr ? 0 : UV_ENOMEM;
@@ -92,7 +95,7 @@ bool auth_be_anonymous(const struct auth *auth, const struct plugin_request *req
     if (consumer)
         become(request, effect, consumer, NULL, STR_EMPTY);
     else
-        plugin_refuse(effect, 500, auth->no_such_one);
+        plugin_refuse_saying(effect, 500, &auth->no_such_one);
     return true;
 }
 

@@ -12,9 +12,9 @@
 #include "plugins/plugin.h"
 
 struct auth {
-    struct str anonymous;    /* an id or a user's name; empty: none */
-    const char *no_such_one; /* when that one doesn't exist */
-    struct str challenge;    /* WWW-Authenticate */
+    struct str anonymous;             /* an id or a user's name; empty: none */
+    struct plugin_saying no_such_one; /* when that one doesn't exist */
+    struct str challenge;             /* WWW-Authenticate */
     bool hides_credentials;
 };
 

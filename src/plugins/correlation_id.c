@@ -85,6 +85,8 @@ static void on_access(const void *config, const struct plugin_request *request,
                       struct plugin_effect *effect)
 {
     const struct correlation_id *own = config;
+    if (plugin_is_reserved(own->header))
+        return;
     struct str id = plugin_find(request->head, effect->request_lines, own->header);
     if (id.len == 0) {
         id = make_id(own, request);
@@ -95,5 +97,16 @@ static void on_access(const void *config, const struct plugin_request *request,
         plugin_add_line(request->arena, &effect->response_lines, own->header, id);
 }
 
-const struct plugin correlation_id_step = {
-    .name = "correlation-id", .compile = compile, .access = on_access};
+static const char *const lacking[] = {
+    "config.header_name: one that frames a message or that weir writes itself", NULL};
+
+static const char *lacks(const json_t *config)
+{
+    return plugin_is_reserved(row_text(config, "header_name")) ? lacking[0] : NULL;
+}
+
+const struct plugin correlation_id_step = {.name = "correlation-id",
+                                           .compile = compile,
+                                           .access = on_access,
+                                           .lacks = lacks,
+                                           .lacking = lacking};

@@ -12,7 +12,7 @@
 
 /* ---- lines ---- */
 
-static bool may_stand_in_a_line(struct str value)
+bool plugin_may_stand_in_a_line(struct str value)
 {
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
@@ -33,7 +33,7 @@ size_t plugin_lines_room(size_t len)
 bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, struct str value)
 {
     size_t len = lines->len + name.len + value.len + 4;
-    if (!http1_is_token(name) || !may_stand_in_a_line(value))
+    if (!http1_is_token(name) || !plugin_may_stand_in_a_line(value))
         return false;
     char *text = (char *)lines->ptr;
     if (!text || len > plugin_lines_room(lines->len)) {

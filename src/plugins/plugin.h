@@ -97,6 +97,8 @@ struct plugin {
  * added in place while there is room. */
 size_t plugin_lines_room(size_t len);
 
+/* No byte of it would end a line, or is a control character. */
+bool plugin_may_stand_in_a_line(struct str value);
 /* Appends one. False, and *lines is as it was: no memory, the name is no token, or the value holds
  * a byte that would end the line. */
 bool plugin_add_line(struct arena *arena, struct str *lines, struct str name, struct str value);

@@ -69,7 +69,8 @@ static int compile(const json_t *row, const json_t *config, struct arena *arena,
         .echoes = json_is_true(json_object_get(config, "echo")),
         .trigger = arena_copy(arena, row_text(config, "trigger")),
         .message = arena_copy(arena, message),
-        .content_type = type.len > 0 ? arena_copy(arena, type) : JSON_TYPE,
+        .content_type =
+            type.len > 0 && plugin_may_stand_in_a_line(type) ? arena_copy(arena, type) : JSON_TYPE,
     };
     if (body.len > 0) {
         made->body = arena_copy(arena, body);

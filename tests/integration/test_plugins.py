@@ -80,6 +80,12 @@ class TestRequestTermination:
         plug(weir, "request-termination", {"status_code": 200, "message": "hi"}, "/routes/r")
         assert weir.get("/r").json() == {"message": "hi"}
 
+    def test_a_type_that_would_end_its_line_is_refused(self, site):
+        answer = site.admin.post("/plugins", {"name": "request-termination", "config": {
+            "body": "b", "content_type": "text/plain\r\nX-Own: 1"}})
+        assert answer.status_code == 400
+        assert "content_type" in answer.text
+
     def test_the_connection_goes_on(self, site):
         plug(site, "request-termination", {"status_code": 403})
         with wire.Client(site.proxy_port) as client:
@@ -199,6 +205,14 @@ class TestCorrelationId:
         answer = site.get("/web", headers={"Kong-Request-ID": "1", "Connection": "Kong-Request-ID"})
         assert re.fullmatch(UUID, backend.last.headers.get("kong-request-id"))
         assert answer.headers.get("Kong-Request-ID") == backend.last.headers.get("kong-request-id")
+
+    @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Host"])
+    def test_a_header_that_frames_a_message_holds_no_id(self, site, backend, name):
+        plug(site, "correlation-id", {"header_name": name, "echo_downstream": True})
+        plain = site.get("/web", headers={"Connection": "close"})
+        assert plain.status == 200
+        assert "#" not in str(backend.last.headers.get(name)) + str(plain.headers.get(name))
+        assert site.log("a plugin's configuration asks for what it does not do yet")
 
     def test_an_answer_of_a_later_plugin_has_it(self, site):
         plug(site, "correlation-id", {"echo_downstream": True})

@@ -164,11 +164,12 @@ class TestSeveral:
         assert api.get(headers={**key, **basic(api.name, "p")}).status == 200
         assert api.seen.all("X-Credential-Identifier") == [api.name]
 
-    def test_an_anonymous_consumer_has_to_be_there(self, api):
-        api.plug("key-auth", {"anonymous": "nobody"})
+    @pytest.mark.parametrize("name", ["nobody", 'no"body\\ <b>'])
+    def test_an_anonymous_consumer_has_to_be_there(self, api, name):
+        api.plug("key-auth", {"anonymous": name})
         answer = api.get()
         assert (answer.status, answer.json()["message"]) == (
-            500, "anonymous consumer nobody is configured but doesn't exist")
+            500, f"anonymous consumer {name} is configured but doesn't exist")
 
 
 class TestAcl:
