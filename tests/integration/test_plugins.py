@@ -124,6 +124,13 @@ class TestScopes:
         plug(site, "request-termination", protocols=[protocol])
         assert site.get("/web").status == 503
 
+    def test_a_row_for_streams_hides_none_for_requests(self, site):
+        site.admin.create("/services/web/routes",
+                          {"protocols": ["tcp"], "destinations": [{"port": 1}]})
+        plug(site, "ip-restriction", {"deny": ["127.0.0.1"]}, protocols=["http", "tcp"])
+        plug(site, "ip-restriction", {"deny": ["10.0.0.1"]}, "/services/web", protocols=["tcp"])
+        assert site.get("/web").status == 403
+
     def test_it_runs_after_a_restart(self, site):
         plug(site, "request-termination", path="/services/web")
         site.restart()
@@ -134,6 +141,18 @@ class TestScopes:
 
 
 class TestMemory:
+    @pytest.mark.parametrize("size", [160_000, 300_000])
+    def test_a_head_that_finds_no_room_is_answered_500(self, site, size):
+        row = plug(site, "response-transformer", {"add": {"headers": ["X-Long:" + "a" * size]}})
+        termination = plug(site, "request-termination")
+        for _ in range(2):  # an answer of weir's, then one of the service
+            answer = site.get("/web")
+            assert (answer.status, answer.json()["message"]) == (500, "An unexpected error occurred")
+            assert "X-Long" not in answer.headers
+            site.admin.patch(f"/plugins/{termination['id']}", {"enabled": False})
+        site.admin.remove(f"/plugins/{row['id']}")
+        assert site.get("/web").status == 200
+
     def test_a_request_that_plugins_have_no_memory_for_goes_no_further(self, site, backend):
         plug(site, "request-transformer", {"remove": {"querystring": ["admin"]}})
         assert site.get("/web?admin=1&x=2").status == 200
