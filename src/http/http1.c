@@ -103,6 +103,9 @@ enum http1_result http1_read_head(struct http1_parser *parser, const char *base,
     assert(have >= parser->fed);
     size_t limit = have < parser->max_head_bytes ? have : parser->max_head_bytes;
     llhttp_errno_t error = llhttp_execute(&parser->llhttp, base + parser->fed, limit - parser->fed);
+    /* Also of what is refused: its answer goes by it. */
+    if (parser->is_request && error != HPE_INVALID_METHOD)
+        parser->head->method = parser->llhttp.method;
     /* llhttp takes a request line without a version for HTTP/0.9. */
     if (parser->is_request && parser->llhttp.http_minor == 9)
         return http1_refuse(parser, 505, "HTTP version that is not supported");

@@ -174,7 +174,6 @@ static enum http1_result read_request_line(struct http1_parser *parser, struct c
         return HTTP1_REFUSED;
     if (!skip(cursor, STR("\r\n")))
         return http1_refuse(parser, 400, "bad request line");
-    head->method = parser->llhttp.method;
     if (parser->is_http2 && !find_method(http_span_str(head, head->method_text), &head->method))
         return http1_refuse(parser, 501, "unknown method");
     if (head->method == HTTP_CONNECT || head->method == HTTP_TRACE)

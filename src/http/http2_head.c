@@ -31,6 +31,7 @@ void http2_head_begin(struct http2_head *head, bool is_trailers)
     head->bytes = 0;
     head->is_trailers = is_trailers;
     head->method = head->path = head->authority = (struct http_span){0, 0};
+    head->is_of_head_request = false;
     head->refused_status = 0;
     head->reason = NULL;
 }
@@ -175,6 +176,8 @@ static void take_field(struct http2_head *head, struct str name, struct str valu
 void http2_head_add(struct http2_head *head, struct str name, struct str value)
 {
     head->bytes += name.len + value.len + HTTP2_FIELD_OVERHEAD;
+    if (!head->is_trailers && str_equal(name, STR(":method")))
+        head->is_of_head_request = str_equal(value, STR("HEAD"));
     if (head->refused_status)
         return;
     if (head->bytes > head->max_bytes) {

@@ -28,6 +28,7 @@ struct http2_head {
     struct buf lines;   /* all other fields */
     struct buf cookies; /* joined (RFC 9113, section 8.2.3) */
     struct http_span method, path, authority;
+    bool is_of_head_request; /* also when it is refused */
     uint16_t refused_status; /* 0: not refused */
     const char *reason;      /* constant */
 };

@@ -42,7 +42,7 @@ struct http_head {
     const char *base;
     uint32_t len;          /* of the whole head with its empty line */
     uint16_t status;       /* responses */
-    uint8_t method;        /* requests: llhttp's HTTP_GET and so on */
+    uint8_t method;        /* requests: llhttp's HTTP_GET and so on; also of one that is refused */
     uint8_t minor_version; /* of HTTP/1: 0 or 1 (of HTTP/2, which is able to do the same: 1) */
     bool is_http2;         /* it came by HTTP/2 */
     struct http_span method_text;

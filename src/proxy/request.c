@@ -196,6 +196,8 @@ void request_take(struct exchange *x, const char *bytes, size_t len)
 void request_take_head(struct exchange *x, const struct http2_head *head, bool is_last)
 {
     if (head->refused_status) {
+        if (head->is_of_head_request)
+            x->request.method = HTTP_HEAD; /* the answer goes by it */
         exchange_refuse(x, head->refused_status, head->reason);
         return;
     }

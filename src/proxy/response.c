@@ -388,7 +388,7 @@ void response_answer(struct exchange *x)
         access_answer(x);
     const struct answer_context context = {
         .request = has_head ? &x->request : NULL,
-        .is_head = has_head && exchange_is_head_request(x),
+        .is_head = exchange_is_head_request(x),
         .keep_alive = x->keep_client,
         .client_minor_version = has_head ? x->request.minor_version : 1,
         .request_id = x->request_id,

@@ -235,6 +235,15 @@ class TestMessages:
             assert (answer.status, answer.body, answer.is_whole) == (status, b"", True)
             assert client.get(method=method).status == status
 
+    @pytest.mark.parametrize("fault", [[("host", "other")], [("x", "a\x01")]])
+    def test_an_answer_to_a_head_request_that_is_refused(self, weir, fault):
+        with Client(weir.proxy_port) as client:
+            stream = client.request(fields=client.fields("HEAD", headers=fault))
+            answer = client.answer(stream)
+            assert answer.status == 400
+            assert int(answer.get("content-length")) > 0
+            assert answer.body == b""
+
     def test_interim_answers_are_passed_on(self, weir, new_backend):
         interim = new_backend("interim")
         interim.before_body = lambda _head, connection: connection.send(

@@ -246,6 +246,19 @@ class TestResponseBodies:
                 answer = client.request("HEAD", "/")
                 assert (answer.headers.get("Content-Length"), answer.body) == ("12345", b"")
 
+    @pytest.mark.parametrize("fault", [
+        b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Bad Name: 1\r\n",
+        b"X: " + b"x" * 100_000 + b"\r\n"], ids=["two-lengths", "a-bad-name", "too-long"])
+    def test_head_that_is_refused_has_no_body_either(self, weir, fault):
+        with weir.client() as client:
+            client.send(b"HEAD / HTTP/1.1\r\nHost: h\r\n" + fault + b"\r\n")
+            answer = b""
+            while part := client.sock.recv(65536):
+                answer += part
+            assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 431")
+            assert b"\r\nContent-Length: " in answer
+            assert answer.endswith(b"\r\n\r\n")
+
     def test_head_may_announce_chunks(self, weir, backend):
         backend.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         with weir.client() as client:
