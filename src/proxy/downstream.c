@@ -347,8 +347,10 @@ static const struct client_verbs verbs = {
 
 void downstream_close_if_idle(struct downstream *conn)
 {
-    if (conn->multiplex && multiplex_is_idle(conn->multiplex) && !stream_has_news(&conn->stream))
+    if (conn->multiplex && multiplex_is_idle(conn->multiplex) && !stream_has_news(&conn->stream)) {
         multiplex_close(conn->multiplex);
+        downstream_close(conn); /* its place is wanted: the GOAWAY has left, and nobody lingers */
+    }
     if (conn->state == DOWNSTREAM_IDLE && conn->has_begun && !stream_has_news(&conn->stream))
         downstream_close(conn);
 }

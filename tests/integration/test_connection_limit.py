@@ -1,9 +1,12 @@
 """More clients than may be connected: some wait, none is lost, and descriptors never run out."""
 
 import threading
+import time
 
-from support import wire
+from support import http2, wire
 from support.waiting import eventually
+
+LINGER_S = 5  # how long a client whose connection ends may go on sending
 
 
 def active(weir):
@@ -48,6 +51,23 @@ class TestLimit:
         for _ in range(20):
             assert weir.get("/s").status == 200
         assert any(client.is_closed_by_peer() for client in idle)
+
+    def test_idle_connections_of_http_2_make_room_at_once(self, new_weir, backend):
+        """Also when their clients don't close what weir has taken leave of."""
+        weir = new_weir(start=False, WORKERS=1, MAX_CONNECTIONS=5)
+        weir.settings["WEIR_PROXY_LISTEN"] += " http2"
+        weir.start()
+        weir.serve("s", backend.url)
+        idle = [http2.Client(weir.proxy_port) for _ in range(5)]
+        for client in idle:
+            assert client.get("/s").status == 200
+            client.round_trip()  # nothing of its is still to be read
+        began = time.monotonic()
+        assert weir.get("/s").status == 200
+        assert time.monotonic() - began < LINGER_S / 2
+        assert idle[0].end() == http2.NO_ERROR
+        for client in idle:
+            client.sock.close()
 
     def test_who_waits_when_weir_stops_is_served(self, new_weir, backend):
         weir = new_weir(WORKERS=1, MAX_CONNECTIONS=3, STOP_TIMEOUT=20)
