@@ -158,7 +158,10 @@ static void on_request(void *owner, int32_t id, const struct http2_head *head, b
 {
     struct multiplex *multiplex = owner;
     struct multiplex_stream *one = open_stream(multiplex, id);
-    multiplex->watch = WATCH_NOTHING; /* it may be over before anyone looks */
+    if (multiplex->watch != WATCH_OUTPUT) { /* it may be over before anyone looks */
+        multiplex->watch = WATCH_NOTHING;
+        deadline_clear(&multiplex->conn->client.deadline);
+    }
     if (one)
         exchange_client_head(one->client.exchange, head, is_last);
     else

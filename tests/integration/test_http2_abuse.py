@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import time
 
 import pytest
 
@@ -496,6 +497,48 @@ class TestTimeouts:
         with Client(node.proxy_port) as client:
             client.request("/large")
             eventually(lambda: "the response was not taken in time" in node.log_text())
+
+    def test_a_client_that_doesnt_read_its_socket_and_asks_again(self, new_node, new_backend):
+        node = new_node(CLIENT_BODY_TIMEOUT=2)
+        node.serve("large", new_backend("large", response(200, body=b"x" * 50_000_000)).url)
+        with Client(node.proxy_port) as client:
+            client.request("/large")
+
+            def is_let_go():
+                try:
+                    client.request("/none")
+                    return False
+                except OSError:
+                    return True
+            eventually(is_let_go, within=20, every=0.2)  # before its streams are used up
+
+    def test_a_request_may_take_longer_than_the_rest_of_an_idle_time(self, new_node, new_backend):
+        node = new_node(CLIENT_IDLE_TIMEOUT=4)
+        gate = threading.Event()
+        slow = new_backend("slow", lambda *_: gate.wait(60) and response(200))
+        node.serve("slow", slow.url)
+        with Client(node.proxy_port) as client:
+            assert client.get("/none").status == 404
+            time.sleep(2)
+            stream = client.request("/slow")
+            eventually(lambda: slow.requests)
+            time.sleep(3.5)
+            gate.set()
+            assert client.answer(stream).status == 200
+
+    def test_a_first_request_may_take_longer_than_its_head(self, new_node, new_backend):
+        node = new_node(CLIENT_HEADER_TIMEOUT=2)
+        gate = threading.Event()
+        slow = new_backend("slow", lambda *_: gate.wait(60) and response(200))
+        node.serve("slow", slow.url)
+        with Client(node.proxy_port, greets=False) as client:
+            block = client.block(client.fields(path="/slow"))
+            client.send(http2.PREFACE + http2.frame(SETTINGS) +
+                        http2.frame(HEADERS, END_HEADERS | END_STREAM, 1, block))
+            eventually(lambda: slow.requests)
+            time.sleep(4)
+            gate.set()
+            assert client.answer(1).status == 200
 
     def test_a_head_that_doesnt_end(self, new_node):
         node = new_node(CLIENT_HEADER_TIMEOUT=1)
