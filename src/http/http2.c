@@ -10,8 +10,15 @@
 /* Fields that go on after their head was refused still have to be decoded, for those of the next
  * one refer to them; but not for ever. */
 #define MAX_DECODED_FACTOR 4
+/* Heads that are sent have so many times the limit of those that come, for all that is added to an
+ * upstream's, and what nghttp2 reckons for packing each field. */
+#define MAX_SENT_FACTOR 4
+#define MAX_SENT_MORE_BYTES 32768
 /* CONTINUATION frames of one head. */
 #define MAX_CONTINUATIONS 8
+/* Frames, but for content, that wait to be sent: far more than all streams together want, so their
+ * client makes us answer and doesn't read. */
+#define MAX_WAITING_FRAMES 2048
 /* What each DATA frame that is sent entitles the client to. */
 #define WINDOW_UPDATES_A_FRAME 4
 /* Content is told in slices, so that who stops reading gets no more than a frame after that. */
@@ -31,6 +38,17 @@ void http2_end(struct http2_session *session, enum http2_error code)
     session->is_ending = true;
     session->end_code = code;
     nghttp2_session_terminate_session(session->nghttp2, code);
+}
+
+/* For a callback of nghttp2's to return: not a byte more is looked at, and what waits to be sent
+ * stays behind. */
+static int give_up(struct http2_session *session, const char *reason)
+{
+    if (!session->is_ending)
+        violate(session, reason, true);
+    session->is_ending = true;
+    session->end_code = HTTP2_ENHANCE_YOUR_CALM;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static void count_nuisance(struct http2_session *session, enum http2_nuisance kind)
@@ -114,6 +132,8 @@ static struct http2_stream *find(struct http2_session *session, int32_t id)
 static int on_begin_frame(nghttp2_session *nghttp2, const nghttp2_frame_hd *frame, void *arg)
 {
     struct http2_session *session = arg;
+    if (nghttp2_session_get_outbound_queue_size(nghttp2) > MAX_WAITING_FRAMES)
+        return give_up(session, "too many answers wait");
     switch (frame->type) {
     case NGHTTP2_HEADERS:
         if (frame->stream_id <= nghttp2_session_get_last_proc_stream_id(nghttp2) &&
@@ -154,6 +174,13 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
     return 0;
 }
 
+static int check_decoded(struct http2_session *session)
+{
+    return session->head.bytes <= MAX_DECODED_FACTOR * session->max_head_bytes
+               ? 0
+               : give_up(session, "header bomb");
+}
+
 static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *arg)
@@ -162,12 +189,7 @@ static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const
     (void)nghttp2, (void)frame, (void)flags;
     http2_head_add(&session->head, str_make((const char *)name, name_len),
                    str_make((const char *)value, value_len));
-    if (session->head.bytes <= MAX_DECODED_FACTOR * session->max_head_bytes)
-        return 0;
-    violate(session, "header bomb", true);
-    session->is_ending = true;
-    session->end_code = HTTP2_ENHANCE_YOUR_CALM;
-    return NGHTTP2_ERR_CALLBACK_FAILURE;
+    return check_decoded(session);
 }
 
 /* What nghttp2 would leave out: characters that may not stand in a name or value. */
@@ -179,9 +201,7 @@ static int on_invalid_header(nghttp2_session *nghttp2, const nghttp2_frame *fram
     (void)nghttp2, (void)frame, (void)name, (void)value, (void)flags;
     session->head.bytes += name_len + value_len + HTTP2_FIELD_OVERHEAD;
     http2_head_refuse(&session->head, 400, "bad field");
-    return session->head.bytes <= MAX_DECODED_FACTOR * session->max_head_bytes
-               ? 0
-               : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return check_decoded(session);
 }
 
 static void tell_end(struct http2_stream *stream)
@@ -341,6 +361,16 @@ static int on_sent(nghttp2_session *nghttp2, const nghttp2_frame *frame, void *a
     return 0;
 }
 
+/* A head that nghttp2 could not make a frame of would leave its stream open for ever. */
+static int on_not_sent(nghttp2_session *nghttp2, const nghttp2_frame *frame, int error, void *arg)
+{
+    int32_t id = frame->hd.stream_id;
+    (void)error, (void)arg;
+    if (frame->hd.type == NGHTTP2_HEADERS && nghttp2_session_find_stream(nghttp2, id))
+        nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+}
+
 size_t http2_send(struct http2_session *session, char *out, size_t size)
 {
     size_t count = 0;
@@ -426,17 +456,20 @@ static int set_callbacks(nghttp2_session_callbacks **ret)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_not_sent);
     *ret = callbacks;
     return 0;
 }
 
-static int set_options(nghttp2_option **ret)
+static int set_options(const struct http2_session *session, nghttp2_option **ret)
 {
     if (nghttp2_option_new(ret))
         return UV_ENOMEM;
     nghttp2_option_set_no_auto_window_update(*ret, 1);
     nghttp2_option_set_no_closed_streams(*ret, 1);
     nghttp2_option_set_max_continuations(*ret, MAX_CONTINUATIONS);
+    nghttp2_option_set_max_send_header_block_length(
+        *ret, MAX_SENT_FACTOR * session->max_head_bytes + MAX_SENT_MORE_BYTES);
     nghttp2_option_set_stream_reset_rate_limit(*ret, UINT32_MAX, UINT32_MAX); /* http2_meter's */
     return 0;
 }
@@ -475,7 +508,7 @@ int http2_session_create(const struct http2_events *events, void *owner, size_t 
     http2_meter_init(&session->meter, now_ms);
     int rc = set_callbacks(&callbacks);
     if (!rc)
-        rc = set_options(&options);
+        rc = set_options(session, &options);
     if (!rc && nghttp2_session_server_new2(&session->nghttp2, callbacks, session, options))
         rc = UV_ENOMEM;
     if (!rc)
@@ -549,7 +582,8 @@ bool http2_is_greeted(const struct http2_session *session)
 
 void http2_rest(struct http2_session *session)
 {
-    http2_head_rest(&session->head);
+    if (session->head_id == 0)
+        http2_head_rest(&session->head);
 }
 
 void http2_announce_goaway(struct http2_session *session)

@@ -105,7 +105,7 @@ unsigned http2_stream_count(const struct http2_session *session);
 bool http2_is_within_head(const struct http2_session *session);
 /* The client's preface and first settings have come. */
 bool http2_is_greeted(const struct http2_session *session);
-/* An idle session needs no buffers. */
+/* An idle session needs no buffers, but for those of a head that is coming. */
 void http2_rest(struct http2_session *session);
 
 /* The client is told that no new streams will be served soon (RFC 9113, section 6.8), then, by

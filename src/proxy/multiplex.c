@@ -11,10 +11,8 @@
 
 /* Frames at one go; what the kernel has not taken waits in front of the rest. */
 #define SEND_BYTES 65536u
-/* More than this waits for the kernel: no frame is made, and none is read either, for each may want
- * an answer. */
+/* More than this waits for the kernel: no frame is made. */
 #define MAX_QUEUED_BYTES 65536u
-#define MAX_QUEUED_WHILE_READING_BYTES 262144u
 /* How long a client has to notice that the node is stopping, before that is final. */
 #define FAREWELL_MS 1000
 #define TOO_SLOW_STATUS 408 /* as HTTP/1's clients are counted */
@@ -325,16 +323,6 @@ static void count_waiting(struct multiplex *multiplex)
         http2_rest(multiplex->session);
 }
 
-static int steer_reading(struct multiplex *multiplex)
-{
-    struct downstream *conn = multiplex->conn;
-    if (stream_queued(&conn->stream) >= MAX_QUEUED_WHILE_READING_BYTES)
-        stream_stop_reading(&conn->stream);
-    else
-        return stream_start_reading(&conn->stream);
-    return 0;
-}
-
 /* The connection may be gone afterwards. */
 static void flush(struct multiplex *multiplex)
 {
@@ -351,8 +339,6 @@ static void flush(struct multiplex *multiplex)
     }
     count_waiting(multiplex);
     watch(multiplex);
-    if (steer_reading(multiplex))
-        downstream_close(conn);
 }
 
 void multiplex_flush_all(struct worker *worker)

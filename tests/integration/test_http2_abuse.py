@@ -1,6 +1,9 @@
 """What HTTP/2 lets a client do wrong, or too much of: the error it gets, and that no backend sees it."""
 
+import array
+import fcntl
 import struct
+import termios
 import threading
 import time
 
@@ -301,6 +304,18 @@ def force_resets(client):
     client.round_trip()
 
 
+def await_full_socket(client):
+    """What came and nobody reads has stopped growing."""
+    seen = [0]
+
+    def has_stopped():
+        waiting = array.array("i", [0])
+        fcntl.ioctl(client.sock, termios.FIONREAD, waiting)
+        before, seen[0] = seen[0], waiting[0]
+        return 0 < before == waiting[0]
+    eventually(has_stopped, every=0.3)
+
+
 # What may be sent, but not for ever: each until the connection ends.
 FLOODS = {
     "resets": reset_rapidly,
@@ -385,6 +400,34 @@ class TestFloods:
             client.send_frame(CONTINUATION, END_HEADERS, 3, bomb[16384:])
             assert client.end() == http2.ENHANCE_YOUR_CALM
             assert not backend.requests
+
+    def test_fields_that_are_left_out_are_counted_too(self, node, backend):
+        with Client(node.proxy_port) as client:
+            client.round_trip()
+            bad = [("a", "b" * 3899 + "\x01")]
+            bomb = client.block(GOOD) + client.block(bad) + client.block(bad) * 16000
+            assert len(bomb) < 25000
+            client.send_frame(HEADERS, END_STREAM, 1, bomb[:16384])
+            client.send_frame(CONTINUATION, END_HEADERS, 1, bomb[16384:])
+            assert client.end() == http2.ENHANCE_YOUR_CALM
+            assert not backend.requests
+
+    def test_a_client_that_asks_and_asks_and_never_reads(self, new_node, new_backend):
+        """Each request beyond its streams wants a reset, which waits."""
+        node = new_node()
+        node.serve("large", new_backend("large", response(200, body=b"x" * 50_000_000)).url)
+        with Client(node.proxy_port) as client:
+            client.is_polite = False
+            client.request("/large")
+            await_full_socket(client)
+            before = node.rss_kib()
+            block = b"\x82\x86\x84\x41\x01a"  # GOOD, always the same
+            with pytest.raises(OSError):
+                for number in range(3, 3_000_000, 1000):
+                    client.send(b"".join(
+                        http2.frame(HEADERS, END_HEADERS | END_STREAM, stream, block)
+                        for stream in range(number, number + 1000, 2)))
+            assert node.rss_kib() - before < 50_000
 
 
 class TestFlowControl:

@@ -14,6 +14,7 @@
 #include "http/http2.h"
 
 #define MAX_HEAD_BYTES 4096
+#define LARGE_HEAD_BYTES 131072
 #define MAX_STREAMS 8
 
 struct pair {
@@ -22,11 +23,14 @@ struct pair {
     struct http2_stream streams[MAX_STREAMS];
     unsigned opened, gone, ended, drained;
     size_t told_bytes;
-    char request[512];
+    char request[4096];
+    bool may_violate;
+    const char *violation; /* the last one */
     char trailers[64];
     /* What the client has seen. */
     size_t body_bytes;
     char fields[512];
+    size_t field_bytes;
     int32_t reset_stream;
     uint32_t reset_code;
     int goaways;
@@ -39,6 +43,10 @@ static void on_request(void *owner, int32_t id, const struct http2_head *head, b
 {
     struct pair *pair = owner;
     (void)is_last;
+    if (pair->opened == MAX_STREAMS) {
+        http2_refuse(pair->server, id);
+        return;
+    }
     assert_int_equal(head->refused_status, 0);
     http2_head_write(head, pair->request);
     pair->request[http2_head_text_bytes(head)] = '\0';
@@ -74,8 +82,11 @@ static void on_gone(struct http2_stream *stream)
 
 static void on_violation(void *owner, const char *reason, bool is_fatal)
 {
-    (void)owner, (void)is_fatal;
-    fail_msg("%s", reason);
+    struct pair *pair = owner;
+    (void)is_fatal;
+    if (!pair->may_violate)
+        fail_msg("%s", reason);
+    pair->violation = reason;
 }
 
 static const struct http2_events events = {
@@ -105,6 +116,7 @@ static int on_client_header(nghttp2_session *client, const nghttp2_frame *frame,
     struct pair *pair = arg;
     size_t len = strlen(pair->fields);
     (void)client, (void)frame, (void)flags;
+    pair->field_bytes += name_len + value_len;
     snprintf(pair->fields + len, sizeof(pair->fields) - len, "%.*s=%.*s;", (int)name_len, name,
              (int)value_len, value);
     return 0;
@@ -137,7 +149,7 @@ static ssize_t read_upload(nghttp2_session *client, int32_t id, uint8_t *out, si
     return (ssize_t)count;
 }
 
-static int set_up(void **state)
+static int set_up_with(void **state, size_t max_head_bytes)
 {
     struct pair *pair = calloc(1, sizeof(*pair));
     nghttp2_session_callbacks *callbacks;
@@ -150,7 +162,17 @@ static int set_up(void **state)
     nghttp2_submit_settings(pair->client, NGHTTP2_FLAG_NONE, NULL, 0);
     current = pair;
     *state = pair;
-    return http2_session_create(&events, pair, MAX_HEAD_BYTES, 1, &pair->server);
+    return http2_session_create(&events, pair, max_head_bytes, 1, &pair->server);
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(state, MAX_HEAD_BYTES);
+}
+
+static int set_up_for_large_heads(void **state)
+{
+    return set_up_with(state, LARGE_HEAD_BYTES);
 }
 
 static int tear_down(void **state)
@@ -349,6 +371,92 @@ static void nothing_can_be_written_to_a_stream_that_is_closed(void **state)
     stream->is_closed = false;
 }
 
+static void a_session_that_rests_within_a_head_loses_nothing_of_it(void **state)
+{
+    struct pair *pair = *state;
+    char path[3001], expected[sizeof(pair->request)];
+    memset(path, 'p', sizeof(path) - 1);
+    path[0] = '/';
+    path[sizeof(path) - 1] = '\0';
+    const nghttp2_nv fields[] = {FIELD(":method", "GET"), FIELD(":scheme", "http"),
+                                 FIELD(":path", path), FIELD(":authority", "a"),
+                                 FIELD("x-late", "the part that comes late")};
+    exchange_bytes(pair);
+    nghttp2_submit_request(pair->client, NULL, fields, 5, NULL, NULL);
+    const uint8_t *bytes;
+    ssize_t len = nghttp2_session_mem_send(pair->client, &bytes);
+    assert_true(len > 1000);
+    size_t first = (size_t)len - 10;
+    assert_int_equal(http2_receive(pair->server, (const char *)bytes, first, 1), 0);
+    assert_true(http2_is_within_head(pair->server));
+    http2_rest(pair->server);
+    assert_int_equal(http2_receive(pair->server, (const char *)bytes + first, 10, 1), 0);
+    snprintf(expected, sizeof(expected),
+             "GET %s HTTP/2.0\r\nhost: a\r\nx-late: the part that comes late\r\n\r\n", path);
+    assert_string_equal(pair->request, expected);
+}
+
+/* Whole lines of a thousand bytes, and what is in front of them. */
+static int answer_with_lines(struct http2_stream *stream, unsigned count)
+{
+    static char head[LARGE_HEAD_BYTES];
+    size_t len = (size_t)sprintf(head, "HTTP/1.1 200 OK\r\n");
+    for (unsigned i = 0; i < count; i++)
+        len += (size_t)sprintf(head + len, "x-%03u: %0993u\r\n", i, i);
+    len += (size_t)sprintf(head + len, "\r\n");
+    return http2_stream_head(stream, str_make(head, len), false, true);
+}
+
+static void a_head_beyond_64_kib_leaves_whole_where_such_heads_are_taken(void **state)
+{
+    struct pair *pair = *state;
+    ask(pair, 0);
+    exchange_bytes(pair);
+    assert_int_equal(answer_with_lines(&pair->streams[0], 90), 0);
+    exchange_bytes(pair);
+    assert_int_equal(pair->field_bytes, sizeof(":status200") - 1 + 90 * (5 + 993));
+    assert_int_equal(pair->reset_stream, 0);
+}
+
+static void a_head_that_is_too_large_to_leave_resets_its_stream(void **state)
+{
+    struct pair *pair = *state;
+    int32_t id = ask(pair, 0);
+    exchange_bytes(pair);
+    assert_int_equal(answer_with_lines(&pair->streams[0], 80), 0);
+    exchange_bytes(pair);
+    assert_int_equal(pair->field_bytes, 0);
+    assert_int_equal(pair->reset_stream, id);
+    assert_int_equal(pair->reset_code, HTTP2_INTERNAL_ERROR);
+    assert_int_equal(pair->gone, 1);
+}
+
+static void a_client_that_makes_too_many_answers_wait_is_let_go(void **state)
+{
+    struct pair *pair = *state;
+    char request[] = {0, 0,      6,      NGHTTP2_HEADERS, 5,    0, 0,  0,
+                      0, '\x82', '\x86', '\x84',          0x41, 1, 'a'};
+    char goaway[HTTP2_GOAWAY_BYTES];
+    int rc = 0;
+    unsigned count = 0;
+    const uint8_t *bytes;
+    ssize_t len;
+    pair->may_violate = true;
+    while ((len = nghttp2_session_mem_send(pair->client, &bytes)) > 0) /* it reads nothing itself */
+        assert_int_equal(http2_receive(pair->server, (const char *)bytes, (size_t)len, 1), 0);
+    for (; rc == 0 && count < 10000; count++) {
+        unsigned id = 2 * count + 1;
+        request[7] = (char)(id >> 8);
+        request[8] = (char)id;
+        rc = http2_receive(pair->server, request, sizeof(request), 1);
+    }
+    assert_true(rc < 0);
+    assert_string_equal(pair->violation, "too many answers wait");
+    assert_in_range(count, 2000, 3000);
+    http2_write_goaway(pair->server, goaway);
+    assert_int_equal(goaway[HTTP2_GOAWAY_BYTES - 1], HTTP2_ENHANCE_YOUR_CALM);
+}
+
 #define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -364,6 +472,12 @@ int main(void)
         PAIR_TEST(an_early_answer_tells_to_stop_sending),
         PAIR_TEST(who_takes_leave_serves_what_was_sent_before),
         PAIR_TEST(nothing_can_be_written_to_a_stream_that_is_closed),
+        PAIR_TEST(a_session_that_rests_within_a_head_loses_nothing_of_it),
+        cmocka_unit_test_setup_teardown(
+            a_head_beyond_64_kib_leaves_whole_where_such_heads_are_taken, set_up_for_large_heads,
+            tear_down),
+        PAIR_TEST(a_head_that_is_too_large_to_leave_resets_its_stream),
+        PAIR_TEST(a_client_that_makes_too_many_answers_wait_is_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
