@@ -196,7 +196,11 @@ static bool begin_response(struct exchange *x, struct str *ret_head)
     if (x->reply->head.framing == HTTP_CHUNKED)
         x->reply->parser.trailers = arena_alloc(&x->arena, HTTP1_MAX_TRAILER_BYTES);
 
-    size_t len = !x->plugins || access_response(x) ? write_head(x) : 0;
+    if (x->plugins && !access_response(x)) { /* which is no fault of the target's */
+        exchange_refuse(x, 500, "no memory for what plugins do to the response");
+        return false;
+    }
+    size_t len = write_head(x);
     if (len == 0) {
         try_fail(x, TRY_BAD_RESPONSE, 0, "no room for the response's head");
         return false;

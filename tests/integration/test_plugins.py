@@ -150,6 +150,8 @@ class TestMemory:
             assert (answer.status, answer.json()["message"]) == (500, "An unexpected error occurred")
             assert "X-Long" not in answer.headers
             site.admin.patch(f"/plugins/{termination['id']}", {"enabled": False})
+        blamed = "no room for the response's head" in site.log_text()
+        assert blamed == (size == 160_000)  # an arena that runs out is no fault of the target's
         site.admin.remove(f"/plugins/{row['id']}")
         assert site.get("/web").status == 200
 
