@@ -24,8 +24,8 @@ void build_cache_deinit(struct build_cache *cache);
 /* 0 and an owned snapshot: the caller publishes it and then ends the registry's round
  * (registry_end), which lets go what only the snapshot before wanted. On UV_EINVAL *err names the
  * route or service that cannot be compiled; then, and on UV_ENOMEM, the registry still serves what
- * it served before. *cache, empty at first, holds what one build leaves for the next, of one and the
- * same config and registry. */
+ * it served before. *cache, empty at first, holds what one build leaves for the next, of one and
+ * the same config and registry. */
 int snapshot_build(const struct config *config, struct registry *registry,
                    struct build_cache *cache, uint64_t version, struct snapshot **ret,
                    struct error *err);
