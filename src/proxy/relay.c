@@ -64,30 +64,15 @@ uint64_t relay_moved(const struct relay *relay)
            stream_queued(&relay->target->end.stream);
 }
 
-/* By the queue alone: TLS makes more bytes of those that came from the client. */
-bool relay_note_taken(struct relay *relay)
-{
-    size_t queued = stream_queued(&relay->target->end.stream);
-    bool has_taken = queued == 0 || queued < relay->queued_mark;
-    if (has_taken)
-        relay->taken_ms = worker_now(relay->worker);
-    relay->queued_mark = queued;
-    return has_taken;
-}
-
 /* The whole of it may be idle for the service's read_timeout; a target that has bytes to take has
- * its write_timeout, whatever it sends meanwhile. */
+ * its write_timeout. */
 void relay_watch(struct relay *relay)
 {
     const struct relay_plan *plan = &relay->plan;
+    bool is_writing = stream_queued(&relay->target->end.stream) > 0;
     relay->moved_mark = relay_moved(relay);
-    relay_note_taken(relay);
-    uint64_t timeout_ms = plan->read_timeout_ms;
-    if (relay->queued_mark > 0) {
-        uint64_t waited_ms = worker_now(relay->worker) - relay->taken_ms;
-        timeout_ms = plan->write_timeout_ms > waited_ms ? plan->write_timeout_ms - waited_ms : 0;
-    }
-    deadline_set(&relay->worker->wheel, &relay->deadline, timeout_ms);
+    deadline_set(&relay->worker->wheel, &relay->deadline,
+                 is_writing ? plan->write_timeout_ms : plan->read_timeout_ms);
 }
 
 /* Of a large write the kernel takes part after part, of which nobody is told. */
@@ -95,9 +80,7 @@ static void end_if_idle(struct relay *relay)
 {
     bool is_cut =
         stream_queued(&relay->client.stream) > 0 || stream_queued(&relay->target->end.stream) > 0;
-    bool was_writing = relay->queued_mark > 0;
-    bool has_taken = relay_note_taken(relay);
-    if (was_writing ? has_taken : relay_moved(relay) != relay->moved_mark)
+    if (relay_moved(relay) != relay->moved_mark)
         relay_watch(relay);
     else
         relay_finish(relay, 200, NULL, is_cut);

@@ -86,8 +86,6 @@ struct relay {
     enum relay_state state;
     struct deadline deadline;
     uint64_t moved_mark;                        /* relay_moved() when the deadline was set */
-    uint64_t taken_ms;                          /* when the target last took bytes, or had none */
-    size_t queued_mark;                         /* bytes it had still to take at the last look */
     uint64_t started_ms, matched_ms, opened_ms; /* the last: 0: never */
 
     /* The beginning. */
@@ -131,9 +129,6 @@ void relay_finish(struct relay *relay, uint16_t status, const char *reason, bool
 void relay_open(struct relay *relay);
 /* The time-outs of its state begin anew. */
 void relay_watch(struct relay *relay);
-/* Before more is queued for the target: what it has taken counts as its doing. Whether it has taken
- * bytes since the last time, or has none to take. */
-bool relay_note_taken(struct relay *relay);
 uint64_t relay_moved(const struct relay *relay);
 
 /* relay_opening.c */

@@ -51,7 +51,6 @@ void relay_pump_bytes(struct relay_end *from, const char *bytes, size_t len)
     uint64_t *count = from == &relay->client ? &relay->received_bytes : &relay->sent_bytes;
     uv_buf_t piece = uv_buf_init((char *)bytes, (unsigned)len);
     *count += len;
-    relay_note_taken(relay);
     if (!to->is_broken && stream_write(&to->stream, &piece, 1))
         to->is_broken = true; /* its end, or a reset, may still be to be read */
     if (is_lost(to)) {

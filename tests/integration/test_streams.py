@@ -267,31 +267,6 @@ class TestTcp:
             eventually(lambda: ends == ["reset"])
             eventually(lambda: cannot_send(client))
 
-    def test_a_target_that_does_not_take_its_bytes_is_left_though_it_sends(self, new_node,
-                                                                           new_server):
-        ends = []
-
-        def script(connection):
-            while not ends:
-                connection.send(b"and on\n")
-                time.sleep(0.02)
-
-        def write(client):
-            try:
-                while True:
-                    client.send(bytes(65536))
-            except OSError as error:
-                ends.append(error)
-        node = new_node()
-        serve(node, "s", new_server(script=script).address, tcp(node), write_timeout=500)
-        with dial(node.stream_port) as client:
-            assert client.line() == b"and on"
-            threading.Thread(target=write, args=(client,), daemon=True).start()
-            until = time.monotonic() + PATIENCE_S
-            with pytest.raises(ConnectionError):
-                while time.monotonic() < until:
-                    client.line()
-
     def test_idle_for_the_read_timeout_is_the_end(self, new_node, new_server):
         node = new_node()
         serve(node, "s", new_server().address, tcp(node), read_timeout=300)
