@@ -47,16 +47,17 @@ def shared(binary, tmp_path_factory):
 
 
 @pytest.fixture
-def weir(shared):
-    return shared[0]
-
-
-@pytest.fixture
 def backend(shared):
     backend = shared[1]
     backend.answer = backend.usual
     backend.requests.clear()
     return backend
+
+
+@pytest.fixture
+def weir(shared, backend):
+    """The shared node; its backend answers as usual, whatever the test before told it to."""
+    return shared[0]
 
 
 @pytest.fixture
