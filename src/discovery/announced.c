@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "discovery/consul_catalog.h"
+#include "discovery/consul_meta.h"
 #include "discovery/route_claims.h"
 
 #define HOLD_MS 10000 /* a claim that nobody makes any more */
@@ -17,7 +18,8 @@
 struct announcer {
     struct source *source; /* used */
     char *name;            /* owned */
-    bool is_listed;        /* Consul's list says that it is marked */
+    bool is_tagged;        /* Consul's list says that it is marked */
+    bool is_in_meta;       /* Consul says that its instances' meta claims routes */
     bool has_claims;       /* lately */
 };
 
@@ -30,6 +32,7 @@ struct kept_claim {
 struct announced {
     struct sources *sources;
     struct consul_catalog *catalog;
+    struct consul_meta *meta;
     struct map announcers;          /* by name */
     struct map claims;              /* of struct kept_claim, by "service\nkey" */
     struct map warned;              /* what has been complained about */
@@ -200,8 +203,8 @@ static void release_idle(struct announced *announced)
     void *value;
     for (size_t at = 0; map_each(&announced->announcers, &at, &name, &value);) {
         struct announcer *announcer = value;
-        if ((announcer->is_listed || announcer->has_claims) &&
-            map_put(&left, name, announcer, NULL) == 0)
+        bool is_listed = announcer->is_tagged || announcer->is_in_meta;
+        if ((is_listed || announcer->has_claims) && map_put(&left, name, announcer, NULL) == 0)
             continue;
         sources_release(announced->sources, announcer->source);
         free(announcer->name);
@@ -250,6 +253,7 @@ size_t announced_claims(const struct announced *announced, const struct announce
 json_t *announced_describe(const struct announced *announced)
 {
     json_t *body = consul_catalog_describe(announced->catalog);
+    json_object_set_new(body, "meta", consul_meta_describe(announced->meta));
     json_object_set_new(body, "announcers", json_integer((json_int_t)announced->announcers.count));
     json_object_set_new(body, "claims", json_integer((json_int_t)announced->sorted_count));
     return body;
@@ -270,15 +274,16 @@ static bool is_marked(const json_t *tags)
     return false;
 }
 
-static void follow(struct announced *announced, struct str name)
+/* NULL: without memory, or there are too many. */
+static struct announcer *follow(struct announced *announced, struct str name)
 {
     const struct consul_service service = {.name = name};
     if (announced->announcers.count >= SERVICES_MAX)
-        return;
+        return NULL;
     struct announcer *announcer = calloc(1, sizeof(*announcer));
     if (!announcer)
-        return;
-    announcer->is_listed = announcer->has_claims = true;
+        return NULL;
+    announcer->has_claims = true;
     if (!(announcer->name = str_dup(name)) ||
         !(announcer->source = sources_use_consul(announced->sources, &service)))
         goto fail;
@@ -287,43 +292,77 @@ static void follow(struct announced *announced, struct str name)
         goto fail;
     }
     look_after(announced, SETTLE_MS); /* an upstream may have followed it already */
-    return;
+    return announcer;
 fail:
     free(announcer->name);
     free(announcer);
+    return NULL;
+}
+
+/* The one of that name, which is followed from now on. */
+static struct announcer *announcer_of(struct announced *announced, struct str name)
+{
+    struct announcer *announcer = map_get(&announced->announcers, name);
+    return announcer ? announcer : follow(announced, name);
 }
 
 /* Consul may be away: who claimed routes before the start is followed until its list is there. */
 static void follow_saved(void *arg, struct str name)
 {
-    struct announced *announced = arg;
-    if (!map_get(&announced->announcers, name))
-        follow(announced, name);
+    announcer_of(arg, name);
 }
 
-static void on_services(void *owner, const json_t *services)
+/* Who is on neither list any more may be let go. */
+static void look_at_unlisted(struct announced *announced)
+{
+    void *value;
+    for (size_t at = 0; map_each(&announced->announcers, &at, NULL, &value);) {
+        const struct announcer *announcer = value;
+        if (!announcer->is_tagged && !announcer->is_in_meta)
+            look_after(announced, SETTLE_MS);
+    }
+    if (announced->announcers.count > 0 && announced->sorted_count == 0)
+        look_after(announced, SETTLE_MS);
+}
+
+static void on_services(void *owner, const struct consul_catalog_news *news)
 {
     struct announced *announced = owner;
     const char *name;
     json_t *tags;
     void *value;
     for (size_t at = 0; map_each(&announced->announcers, &at, NULL, &value);)
-        ((struct announcer *)value)->is_listed = false;
-    json_object_foreach((json_t *)(uintptr_t)services, name, tags)
+        ((struct announcer *)value)->is_tagged = false;
+    json_object_foreach((json_t *)(uintptr_t)news->services, name, tags)
     {
-        struct announcer *announcer = map_get(&announced->announcers, str_of(name));
-        if (!is_marked(tags))
-            continue;
+        struct announcer *announcer =
+            is_marked(tags) ? announcer_of(announced, str_of(name)) : NULL;
         if (announcer)
-            announcer->is_listed = true;
-        else
-            follow(announced, str_of(name));
+            announcer->is_tagged = true;
     }
+    look_at_unlisted(announced);
+    if (news->may_differ)
+        consul_meta_ask(announced->meta, news->index);
+}
+
+static void on_meta(void *owner, const json_t *services)
+{
+    struct announced *announced = owner;
+    size_t i;
+    const json_t *service;
+    void *value;
     for (size_t at = 0; map_each(&announced->announcers, &at, NULL, &value);)
-        if (!((struct announcer *)value)->is_listed)
-            look_after(announced, SETTLE_MS);
-    if (announced->announcers.count > 0 && announced->sorted_count == 0)
-        look_after(announced, SETTLE_MS);
+        ((struct announcer *)value)->is_in_meta = false;
+    json_array_foreach(services, i, service)
+    {
+        const char *name = json_string_value(json_object_get(service, "Name"));
+        const char *peer = json_string_value(json_object_get(service, "PeerName"));
+        struct announcer *announcer =
+            name && *name && !(peer && *peer) ? announcer_of(announced, str_of(name)) : NULL;
+        if (announcer)
+            announcer->is_in_meta = true;
+    }
+    look_at_unlisted(announced);
 }
 
 void announced_hear(struct announced *announced, const struct source *source)
@@ -337,6 +376,11 @@ void announced_hear(struct announced *announced, const struct source *source)
 
 /* --- life --- */
 
+static void on_unused_closed(void *arg)
+{
+    (void)arg;
+}
+
 int announced_create(uv_loop_t *loop, struct sources *sources, announced_news_cb on_news,
                      void *owner, struct announced **ret)
 {
@@ -346,7 +390,12 @@ int announced_create(uv_loop_t *loop, struct sources *sources, announced_news_cb
     announced->sources = sources;
     announced->on_news = on_news;
     announced->owner = owner;
+    if (sources_search_meta(sources, on_meta, announced, &announced->meta)) {
+        free(announced);
+        return UV_ENOMEM;
+    }
     if (sources_follow_catalog(sources, on_services, announced, &announced->catalog)) {
+        consul_meta_close(announced->meta, on_unused_closed, NULL);
         free(announced);
         return UV_ENOMEM;
     }
@@ -385,11 +434,14 @@ void announced_close(struct announced *announced, void (*closed)(void *arg), voi
     announced->is_closing = true;
     announced->closed = closed;
     announced->closed_arg = arg;
-    announced->parts_open = 2;
-    for (size_t at = 0; map_each(&announced->announcers, &at, NULL, &value);)
-        ((struct announcer *)value)->is_listed = ((struct announcer *)value)->has_claims = false;
+    announced->parts_open = 3;
+    for (size_t at = 0; map_each(&announced->announcers, &at, NULL, &value);) {
+        struct announcer *announcer = value;
+        announcer->is_tagged = announcer->is_in_meta = announcer->has_claims = false;
+    }
     release_idle(announced);
     map_deinit(&announced->announcers);
     consul_catalog_close(announced->catalog, on_part_closed, announced);
+    consul_meta_close(announced->meta, on_part_closed, announced);
     uv_close((uv_handle_t *)&announced->timer, on_timer_closed);
 }

@@ -143,8 +143,13 @@ static void take_answer(struct consul_catalog *catalog)
     note_list(catalog, services);
     /* An index that went back is another state's: the next read is to return at once. */
     bool is_back = catalog->head.index < catalog->index;
+    bool is_same = catalog->index > 0 && catalog->head.index == catalog->index;
     catalog->index = catalog->head.has_index && !is_back ? catalog->head.index : 0;
-    catalog->on_services(catalog->owner, services);
+    catalog->on_services(catalog->owner, &(struct consul_catalog_news){
+                                             .services = services,
+                                             .index = catalog->index,
+                                             .may_differ = !is_same,
+                                         });
     json_decref(services);
     read_after(catalog, catalog->index > 0 ? 0 : RETRY_BASE_MS);
 }
@@ -211,7 +216,7 @@ static void on_agent_back(struct consul_asker *asker)
 static void on_token(struct consul_asker *asker)
 {
     struct consul_catalog *catalog = LIST_ENTRY(asker, struct consul_catalog, asker);
-    if (catalog->is_failing && !catalog->transfer.is_active)
+    if (catalog->is_failing && !catalog->transfer.is_active && !list_is_linked(&asker->parked))
         read_after(catalog, 0);
 }
 

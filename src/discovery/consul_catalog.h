@@ -13,7 +13,13 @@
 struct consul_catalog;
 
 /* {"service": ["tag", …], …}, borrowed during the call; it may not close the catalog. */
-typedef void (*consul_catalog_cb)(void *owner, const json_t *services);
+struct consul_catalog_news {
+    const json_t *services;
+    uint64_t index;  /* Consul's; 0: unknown */
+    bool may_differ; /* from what was told before; tags or what the list doesn't show */
+};
+
+typedef void (*consul_catalog_cb)(void *owner, const struct consul_catalog_news *news);
 
 /* 0 or UV_ENOMEM. */
 int consul_catalog_open(struct consul *consul, consul_catalog_cb on_services, void *owner,

@@ -331,10 +331,14 @@ struct str route_claims_read(const json_t *service, char text[ROUTE_CLAIMS_BYTES
         struct str name = str_cut(&rest, '=');
         note_default(&defaults, option_name(name), rest);
     }
+    json_object_foreach((json_t *)(uintptr_t)meta, key, value)
+    {
+        struct str name = option_name(str_of(key));
+        is_marked |= is_route_name(name);
+        note_default(&defaults, name, text_of(value));
+    }
     if (!is_marked)
         return STR_EMPTY;
-    json_object_foreach((json_t *)(uintptr_t)meta, key, value)
-        note_default(&defaults, option_name(str_of(key)), text_of(value));
     json_array_foreach(tags, i, value)
     {
         struct str tag = text_of(value), rest = tag;

@@ -575,6 +575,12 @@ int sources_follow_catalog(struct sources *sources, consul_catalog_cb on_service
     return consul_catalog_open(sources->consul, on_services, owner, ret);
 }
 
+int sources_search_meta(struct sources *sources, consul_meta_cb on_services, void *owner,
+                        struct consul_meta **ret)
+{
+    return consul_meta_open(sources->consul, on_services, owner, ret);
+}
+
 struct saved_visit {
     void (*on_service)(void *arg, struct str name);
     void *arg;

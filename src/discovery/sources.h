@@ -11,6 +11,7 @@
 #include "base/metrics_text.h"
 #include "discovery/consul.h"
 #include "discovery/consul_catalog.h"
+#include "discovery/consul_meta.h"
 #include "discovery/consul_watch.h"
 #include "discovery/source.h"
 #include "net/resolver.h"
@@ -54,6 +55,9 @@ struct place sources_place(const struct sources *sources);
 /* From now on instances' claims of routes are read. Consul must be configured. 0 or UV_ENOMEM. */
 int sources_follow_catalog(struct sources *sources, consul_catalog_cb on_services, void *owner,
                            struct consul_catalog **ret);
+/* Consul must be configured. 0 or UV_ENOMEM. */
+int sources_search_meta(struct sources *sources, consul_meta_cb on_services, void *owner,
+                        struct consul_meta **ret);
 
 /* Services whose instances claimed routes when they were last known; `name` is borrowed during the
  * call. */

@@ -1,7 +1,9 @@
 """Routes that instances in Consul make by their tags and meta."""
 
 import pytest
+import requests
 
+from support.backends import response
 from support.load import Load
 from support.waiting import always, eventually
 
@@ -25,6 +27,11 @@ def wait_for(weir, target, name, **more):
 
 def all_who(weir, target, requests=20):
     return {who(weir, target) for _ in range(requests)}
+
+
+def count_searches(backend):
+    return sum(request.target.startswith("/v1/internal/ui/services?stale&filter=")
+               for request in backend.requests)
 
 
 def rows(weir, kind):
@@ -74,6 +81,63 @@ def test_meta_and_separate_tags_say_the_same(weir, consul, new_backend):
     register(consul, "tags", new_backend("b"), "weir.route=/tags", "weir.strip=true",
              "weir.host=tags.example")
     wait_for(weir, "/tags", "b", host="tags.example")
+
+
+def test_meta_alone_makes_a_route_and_goes_with_it(weir, consul, new_backend):
+    backend = new_backend("a")
+    register(consul, "plain", new_backend("plain"))
+    register(consul, "quiet", backend)
+    register(consul, "quiet", backend, Meta={"weir-route": "/quiet", "weir-methods": "GET"})
+    wait_for(weir, "/quiet", "a")
+    assert who(weir, "/quiet", method="POST") == 404
+    register(consul, "under", new_backend("b"), Meta={"weir_route": "/under strip=true"})
+    wait_for(weir, "/under", "b")
+    assert set(rows(weir, "upstreams")) == {"consul.quiet", "consul.under"}
+    row = next(row for row in weir.admin.get("/discovery").json()["data"]
+               if row["source"] == "consul-catalog")
+    assert row["meta"]["services"] == 2 and row["announcers"] == 2
+    register(consul, "quiet", backend, Meta={"weir-route": "/loud"})
+    wait_for(weir, "/loud", "a")
+    eventually(lambda: who(weir, "/quiet") == 404)
+    consul.deregister("a")
+    eventually(lambda: who(weir, "/loud") == 404)
+    eventually(lambda: set(rows(weir, "upstreams")) == {"consul.under"})
+
+
+def test_a_sidecar_with_its_services_meta_claims_nothing(weir, consul, new_backend):
+    register(consul, "web", new_backend("a"), Meta={"weir-route": "/web"},
+             Connect={"SidecarService": {}})
+    wait_for(weir, "/web", "a")
+    assert consul.instances("web-sidecar-proxy")[0]["Service"]["Meta"] == {"weir-route": "/web"}
+    assert set(rows(weir, "upstreams")) == {"consul.web"}
+    assert not weir.log("consul route not made")
+
+
+def test_a_consul_that_cant_be_searched_by_meta_is_named_and_tags_go_on(new_weir, consul,
+                                                                       new_backend):
+    def all_but_the_search(request, _connection):
+        if request.target.startswith("/v1/internal/"):
+            return refusal[0]
+        answer = requests.get(f"http://{consul.address}{request.target}", timeout=90)
+        head = {name: value for name, value in answer.headers.items()
+                if name.startswith("X-Consul")}
+        return response(answer.status_code, head, answer.content)
+
+    refusal = [response(403, body=b"not for you")]
+    proxy = new_backend("proxy", all_but_the_search)
+    weir = new_weir(CONSUL_ADDR=proxy.address, CONSUL_ROUTES="on")
+    register(consul, "quiet", new_backend("quiet"), Meta={"weir-route": "/quiet"})
+    register(consul, "tagged", new_backend("tagged"), "weir.route=/tagged")
+    wait_for(weir, "/tagged", "tagged")
+    eventually(lambda: weir.log("consul's services can't be searched by meta"))
+    for answer in (response(404), response(200, body=b"{}"), response(200, body=b"[[], 1, {}]"),
+                   response(200, body=b'[{"Name": 5}, {"Name": "x", "PeerName": "far"}]')):
+        refusal[0] = answer
+        asked = count_searches(proxy)
+        eventually(lambda: count_searches(proxy) > asked, within=90)
+        register(consul, "again", new_backend("again"), "weir.route=/again")
+    wait_for(weir, "/again", "again")
+    assert who(weir, "/quiet") == 404
 
 
 def test_without_the_setting_tags_are_tags(new_weir, consul, new_backend):

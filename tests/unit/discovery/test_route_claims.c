@@ -44,9 +44,11 @@ TEST(options_of_their_own_count_for_all_of_weirs_routes)
            "h /a GET http * 0 10\n* /b * http * 0 00\n");
 }
 
-TEST(meta_counts_where_a_tag_says_so)
+TEST(meta_counts_where_it_names_a_route_or_a_tag_says_so)
 {
-    expect("{\"Tags\": [], \"Meta\": {\"weir-route\": \"/a\"}}", "");
+    expect("{\"Tags\": [], \"Meta\": {\"weir-route\": \"/a\", \"weir-methods\": \"GET\"}}",
+           "* /a GET http * 0 00\n");
+    expect("{\"Tags\": [], \"Meta\": {\"weir-methods\": \"GET\", \"weird\": \"/a\"}}", "");
     expect("{\"Tags\": [\"weir\"], \"Meta\": {\"weir-route\": \"/a\", \"weir_route_2\": \"/b\", "
            "\"weir-priority\": \"7\"}}",
            "* /a * http * 7 00\n* /b * http * 7 00\n");
@@ -133,7 +135,8 @@ TEST(a_line_is_read_as_it_was_written)
 
 RUN(cmocka_unit_test(tags_are_claims), cmocka_unit_test(fabios_tags_are_claims),
     cmocka_unit_test(options_of_their_own_count_for_all_of_weirs_routes),
-    cmocka_unit_test(meta_counts_where_a_tag_says_so), cmocka_unit_test(what_is_no_route_is_said),
+    cmocka_unit_test(meta_counts_where_it_names_a_route_or_a_tag_says_so),
+    cmocka_unit_test(what_is_no_route_is_said),
     cmocka_unit_test(an_option_that_nobody_knows_is_said_and_passed_over),
     cmocka_unit_test(a_claim_that_is_made_twice_is_one),
     cmocka_unit_test(a_part_to_strip_is_of_whole_segments),
