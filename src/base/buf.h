@@ -36,6 +36,8 @@ void buf_clear(struct buf *buf);
 
 static inline struct str buf_str(const struct buf *buf)
 {
+    if (!buf->data) /* before its first byte: C has no NULL + 0 */
+        return STR_EMPTY;
     return str_make(buf->data + buf->start, buf->end - buf->start);
 }
 
