@@ -21,6 +21,8 @@
 #define MAX_WAITING_FRAMES 2048
 /* What each DATA frame that is sent entitles the client to. */
 #define WINDOW_UPDATES_A_FRAME 4
+/* With less room than this for a frame, it waits for the next buffer. */
+#define MIN_FRAME_BYTES 1024
 /* Content is told in slices, so that who stops reading gets no more than a frame after that. */
 #define SLICE_BYTES 16384
 
@@ -371,27 +373,34 @@ static int on_not_sent(nghttp2_session *nghttp2, const nghttp2_frame *frame, int
     return 0;
 }
 
+/* Whole frames and parts of them, so that what leaves fills records of TLS; content goes straight
+ * from its stream's queue, by http2_put_content. */
 size_t http2_send(struct http2_session *session, char *out, size_t size)
 {
-    size_t count = 0;
+    session->out = out;
+    session->out_len = 0;
+    session->out_size = size;
     for (;;) {
         if (session->unsent_bytes == 0) {
+            size_t before = session->out_len;
+            if (size - before < MIN_FRAME_BYTES)
+                break;
             ssize_t got = nghttp2_session_mem_send(session->nghttp2, &session->unsent);
-            if (got <= 0)
-                return count;
-            session->unsent_bytes = (size_t)got;
+            if (got <= 0 && session->out_len == before)
+                break;
+            session->unsent_bytes = got > 0 ? (size_t)got : 0;
         }
-        if (session->unsent_bytes > size - count && count > 0)
-            return count;
-        size_t room = size - count;
+        size_t room = size - session->out_len;
         size_t taken = session->unsent_bytes < room ? session->unsent_bytes : room;
-        memcpy(out + count, session->unsent, taken);
+        if (taken > 0)
+            memcpy(out + session->out_len, session->unsent, taken);
         session->unsent += taken;
         session->unsent_bytes -= taken;
-        count += taken;
+        session->out_len += taken;
         if (session->unsent_bytes > 0)
-            return count;
+            break;
     }
+    return session->out_len;
 }
 
 /* --- telling --- */
@@ -455,6 +464,7 @@ static int set_callbacks(nghttp2_session_callbacks **ret)
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, http2_put_content);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_not_sent);
     *ret = callbacks;

@@ -95,7 +95,8 @@ void http2_write_goaway(const struct http2_session *session, char out[HTTP2_GOAW
 void http2_tell(struct http2_session *session);
 bool http2_has_news(const struct http2_session *session);
 
-/* Puts frames to send into out[0..size). Returns how many bytes; 0: none for now. */
+/* Puts frames to send into out[0..size), which is not below 1024. Returns how many bytes; 0: none
+ * for now. */
 size_t http2_send(struct http2_session *session, char *out, size_t size);
 
 /* Nothing is to be sent or received any more. */

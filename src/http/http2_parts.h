@@ -26,9 +26,13 @@ struct http2_session {
     uint64_t now_ms;
     const uint8_t *unsent; /* the rest of a frame, nghttp2's until the next one is asked for */
     size_t unsent_bytes;
+    char *out; /* http2_send's, while it runs */
+    size_t out_len;
+    size_t out_size;
     uint32_t end_code; /* an error's, when the connection ends by one */
     bool is_ending;
     bool is_greeted;
+    bool has_sent_head;
     bool is_announced;    /* that it is going away */
     bool is_goaway_known; /* the client has answered */
     bool is_going_away;
@@ -41,8 +45,10 @@ static inline void http2_make_ready(struct http2_stream *stream)
         list_push_back(&stream->session->ready, &stream->ready);
 }
 
-/* nghttp2's callback for content that is to be sent. */
+/* nghttp2's callbacks for content that is to be sent: how much of it, and its frame. */
 ssize_t http2_read_content(nghttp2_session *nghttp2, int32_t id, uint8_t *out, size_t size,
                            uint32_t *flags, nghttp2_data_source *source, void *arg);
+int http2_put_content(nghttp2_session *nghttp2, nghttp2_frame *frame, const uint8_t *head,
+                      size_t len, nghttp2_data_source *source, void *arg);
 
 #endif

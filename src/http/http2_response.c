@@ -11,12 +11,14 @@
 /* Below this more is asked for: the client shall not wait for it. */
 #define LOW_BYTES 32768
 
+#define FRAME_HEAD_BYTES 9
+
 /* --- heads --- */
 
 /* Of the connection, which here is not the message's (RFC 9113, section 8.2.2). */
-static bool is_of_connection(struct str name)
+static bool is_of_connection(enum header_id id)
 {
-    switch (header_recognise(name)) {
+    switch (id) {
     case HEADER_CONNECTION:
     case HEADER_KEEP_ALIVE:
     case HEADER_PROXY_CONNECTION:
@@ -34,6 +36,14 @@ static nghttp2_nv make_field(struct str name, struct str value)
                         .namelen = name.len,
                         .value = (uint8_t *)value.ptr,
                         .valuelen = value.len};
+}
+
+/* Hardly ever the same twice: in the table of packed fields it would take the place of those that
+ * come again, and be looked for among all of its kind. */
+static bool is_fleeting(enum header_id id, struct str name)
+{
+    return id == HEADER_X_KONG_REQUEST_ID || id == HEADER_TRACEPARENT ||
+           str_equal_nocase(name, STR("x-kong-upstream-latency"));
 }
 
 /* Cuts a line with its CRLF off; empty at the end. */
@@ -56,17 +66,22 @@ static void make_lower(struct str name)
         at[i] = str_lower_char(at[i]);
 }
 
-/* The fields of all lines; *count may be above 0 already. False: too many. */
-static bool find_fields(struct str lines, nghttp2_nv *fields, size_t *count)
+/* The fields of all lines; *count may be above 0 already. has_names: the table has had a head's
+ * names. False: too many. */
+static bool find_fields(struct str lines, bool has_names, nghttp2_nv *fields, size_t *count)
 {
     for (struct str value = cut_line(&lines); value.len > 0; value = cut_line(&lines)) {
         struct str name = str_cut(&value, ':');
-        if (is_of_connection(name))
+        enum header_id id = header_recognise(name);
+        if (is_of_connection(id))
             continue;
         if (*count == MAX_LINES)
             return false;
         make_lower(name);
-        fields[(*count)++] = make_field(name, str_trim(value));
+        fields[*count] = make_field(name, str_trim(value));
+        if (has_names && is_fleeting(id, name))
+            fields[*count].flags = NGHTTP2_NV_FLAG_NO_INDEX;
+        (*count)++;
     }
     return true;
 }
@@ -105,8 +120,10 @@ int http2_stream_head(struct http2_stream *stream, struct str head, bool is_inte
     struct str status = cut_line(&head);
     str_cut(&status, ' ');
     fields[0] = make_field(STR(":status"), str_cut(&status, ' '));
-    if (fields[0].valuelen != 3 || !find_fields(head, fields, &count))
+    if (fields[0].valuelen != 3 ||
+        !find_fields(head, stream->session->has_sent_head, fields, &count))
         return UV_ENOBUFS;
+    stream->session->has_sent_head = true;
     return submit(stream, fields, count, is_interim, is_last);
 }
 
@@ -150,34 +167,24 @@ static bool submit_trailers(struct http2_stream *stream)
 {
     nghttp2_nv fields[MAX_LINES];
     size_t count = 0;
-    if (!find_fields(buf_str(&stream->response_trailers), fields, &count) || count == 0)
+    if (!find_fields(buf_str(&stream->response_trailers), true, fields, &count) || count == 0)
         return false;
     return nghttp2_submit_trailer(stream->session->nghttp2, stream->id, fields, count) == 0;
-}
-
-static void take_out(struct http2_stream *stream, uint8_t *out, size_t count)
-{
-    size_t before = buf_len(&stream->out);
-    if (count > 0)
-        memcpy(out, buf_str(&stream->out).ptr, count);
-    buf_consume(&stream->out, count);
-    size_t after = buf_len(&stream->out);
-    if (after == 0 || (before >= LOW_BYTES && after < LOW_BYTES)) {
-        stream->has_drained = true;
-        http2_make_ready(stream);
-    }
 }
 
 ssize_t http2_read_content(nghttp2_session *nghttp2, int32_t id, uint8_t *out, size_t size,
                            uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
+    const struct http2_session *session = arg;
     struct http2_stream *stream = nghttp2_session_get_stream_user_data(nghttp2, id);
-    (void)source, (void)arg;
+    size_t room = session->out_size - session->out_len - FRAME_HEAD_BYTES;
+    (void)source, (void)out;
     if (!stream) { /* its owner wanted no more of it, and has seen to its end */
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         return 0;
     }
     size_t count = buf_len(&stream->out) < size ? buf_len(&stream->out) : size;
+    count = count < room ? count : room;
     bool is_end = stream->is_last && count == buf_len(&stream->out);
     if (count == 0 && !is_end) {
         stream->is_deferred = true;
@@ -189,7 +196,29 @@ ssize_t http2_read_content(nghttp2_session *nghttp2, int32_t id, uint8_t *out, s
         if (submit_trailers(stream))
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     }
-    take_out(stream, out, count);
-    count_queued(stream);
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     return (ssize_t)count;
+}
+
+/* Comes right behind the other one, with what that has said. */
+int http2_put_content(nghttp2_session *nghttp2, nghttp2_frame *frame, const uint8_t *head,
+                      size_t len, nghttp2_data_source *source, void *arg)
+{
+    struct http2_session *session = arg;
+    struct http2_stream *stream =
+        nghttp2_session_get_stream_user_data(nghttp2, frame->hd.stream_id);
+    char *out = session->out + session->out_len;
+    size_t before = buf_len(&stream->out);
+    (void)source;
+    memcpy(out, head, FRAME_HEAD_BYTES);
+    if (len > 0)
+        memcpy(out + FRAME_HEAD_BYTES, buf_str(&stream->out).ptr, len);
+    session->out_len += FRAME_HEAD_BYTES + len;
+    buf_consume(&stream->out, len);
+    if (buf_len(&stream->out) == 0 || (before >= LOW_BYTES && buf_len(&stream->out) < LOW_BYTES)) {
+        stream->has_drained = true;
+        http2_make_ready(stream);
+    }
+    count_queued(stream);
+    return NGHTTP2_ERR_PAUSE; /* for how much room is left to be seen */
 }

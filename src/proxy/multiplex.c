@@ -9,8 +9,9 @@
 #include "proxy/exchange.h"
 #include "proxy/worker_core.h"
 
-/* Frames at one go; what the kernel has not taken waits in front of the rest. */
-#define SEND_BYTES 65536u
+/* Frames at one go: whole records of TLS, as many as leave together. What the kernel has not taken
+ * waits in front of the rest. */
+#define SEND_BYTES (5 * 16384u)
 /* More than this waits for the kernel: no frame is made. */
 #define MAX_QUEUED_BYTES 65536u
 /* How long a client has to notice that the node is stopping, before that is final. */

@@ -269,6 +269,46 @@ static void content_and_trailers_leave_behind_the_head(void **state)
     assert_int_equal(pair->gone, 0); /* it was told by on_drained */
 }
 
+static void frames_fill_what_they_leave_in(void **state)
+{
+    static char content[50000], out[60000];
+    struct pair *pair = *state;
+    const struct str piece = str_make(content, sizeof(content));
+    ask(pair, 0);
+    exchange_bytes(pair);
+    struct http2_stream *stream = &pair->streams[0];
+    answer(stream, false);
+    http2_stream_content(stream, &piece, 1);
+    http2_stream_end(stream, STR_EMPTY);
+    assert_int_equal(http2_send(pair->server, out, 40000), 40000);
+    assert_int_equal(nghttp2_session_mem_recv(pair->client, (uint8_t *)out, 40000), 40000);
+    assert_in_range(pair->body_bytes, 39900, 40000);
+    assert_int_equal(stream->queued, sizeof(content) - pair->body_bytes + 1);
+    exchange_bytes(pair);
+    assert_int_equal(pair->body_bytes, sizeof(content));
+}
+
+static void what_is_never_the_same_again_takes_no_place_of_other_fields(void **state)
+{
+    struct pair *pair = *state;
+    size_t first = 0;
+    for (unsigned i = 0; i < MAX_STREAMS; i++) {
+        char head[100];
+        int len = snprintf(head, sizeof(head),
+                           "HTTP/1.1 200 OK\r\nServer: s\r\nX-Kong-Request-Id: %u\r\n\r\n", i);
+        ask(pair, 0);
+        exchange_bytes(pair);
+        http2_stream_head(&pair->streams[i], str_make(head, (size_t)len), false, true);
+        exchange_bytes(pair);
+        if (i == 0)
+            first = nghttp2_session_get_hd_inflate_dynamic_table_size(pair->client);
+    }
+    assert_true(first > 0);
+    assert_int_equal(nghttp2_session_get_hd_inflate_dynamic_table_size(pair->client), first);
+    assert_non_null(strstr(pair->fields, "x-kong-request-id=0;"));
+    assert_non_null(strstr(pair->fields, "x-kong-request-id=7;"));
+}
+
 static void content_waits_for_who_does_not_read(void **state)
 {
     struct pair *pair = *state;
@@ -465,6 +505,8 @@ int main(void)
         PAIR_TEST(a_request_comes_as_a_head_and_its_end),
         PAIR_TEST(a_head_leaves_without_what_is_the_connections),
         PAIR_TEST(content_and_trailers_leave_behind_the_head),
+        PAIR_TEST(frames_fill_what_they_leave_in),
+        PAIR_TEST(what_is_never_the_same_again_takes_no_place_of_other_fields),
         PAIR_TEST(content_waits_for_who_does_not_read),
         PAIR_TEST(the_end_of_a_request_waits_for_its_content),
         PAIR_TEST(what_a_released_stream_held_opens_the_connection_again),
