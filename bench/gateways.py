@@ -20,21 +20,26 @@ FORWARDED_HEADERS = ("x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-for
                      "x-forwarded-port")
 
 
-def build_programs():
-    """Compiles the backend and the forwarder where their sources are newer."""
+def build_program(name, libraries=()):
+    """Compiles one of our C programs where its sources are newer."""
     BUILD.mkdir(exist_ok=True)
-    common = [BENCH / "loopback.c", BENCH / "loopback.h"]
+    program = BUILD / name
+    sources = [BENCH / f"{name}.c", BENCH / "loopback.c", BENCH / "loopback.h"]
+    newest = max(source.stat().st_mtime for source in sources)
+    if program.exists() and program.stat().st_mtime > newest:
+        return
+    fresh = BUILD / f"{name}.{os.getpid()}"  # a rename keeps a run at the same time whole
+    command = ["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", fresh,
+               *(source for source in sources if source.suffix == ".c"), *libraries]
+    if subprocess.run(command).returncode != 0:
+        raise BenchError(f"{name} does not compile")
+    fresh.rename(program)
+
+
+def build_programs():
+    """The backend, the forwarder and the open load."""
     for name in ("backend", "forwarder", "openloop"):
-        program, sources = BUILD / name, [BENCH / f"{name}.c", *common]
-        newest = max(source.stat().st_mtime for source in sources)
-        if program.exists() and program.stat().st_mtime > newest:
-            continue
-        fresh = BUILD / f"{name}.{os.getpid()}"  # a rename keeps a run at the same time whole
-        command = ["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", fresh,
-                   *(source for source in sources if source.suffix == ".c")]
-        if subprocess.run(command).returncode != 0:
-            raise BenchError(f"{name} does not compile")
-        fresh.rename(program)
+        build_program(name)
 
 
 def fetch(port, method, path, body=None, headers=None):
@@ -157,6 +162,9 @@ class Weir(Gateway):
             "WEIR_CONSUL_ADDR": "off",
         })
         self.await_answer(admin_port, "/status", seconds=60 if self.wrapper else 10)
+        self.add_services(admin_port)
+
+    def add_services(self, admin_port):
         self.create(admin_port, "/services",
                     [("name", "s"), ("url", f"http://127.0.0.1:{self.backend_port}")])
         self.create(admin_port, "/services/s/routes", [("paths[]", "/"), ("strip_path", "false")])
@@ -213,7 +221,7 @@ class Forwarder(Gateway):
 
 GATEWAYS = {each.name: each for each in (Weir, Haproxy, Nginx, Forwarder)}
 
-PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "gcc": "gcc",
+PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "gcc": "gcc", "h2load": "nghttp2-client",
             "perf": "linux-perf", "valgrind": "valgrind", "strace": "strace"}
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+import http2
 from gateways import GATEWAYS, Backend, Weir, build_programs, check_programs, find_program
 from load import Case, run_wrk
 from machine import (BenchError, cpu_seconds, exit_on_signals, lift_file_limit, process_tree,
@@ -35,6 +36,8 @@ def parse_arguments():
     parser.add_argument("--port", type=int, help="… which answers on this port of 127.0.0.1")
     parser.add_argument("--path", default="/128", help="what is asked for (default /128)")
     parser.add_argument("--connections", type=int, default=64, metavar="N", help="default 64")
+    parser.add_argument("--streams", type=int, metavar="N",
+                        help="HTTP/2 over TLS, so many requests at a time on each connection")
     parser.add_argument("--seconds", type=int, default=5, metavar="S",
                         help="length of each run (default 5)")
     parser.add_argument("--top", type=int, default=40, metavar="N",
@@ -44,6 +47,8 @@ def parse_arguments():
     options = parser.parse_args()
     if (options.pid is None) != (options.port is None):
         parser.error("--pid and --port belong together")
+    if options.streams and (options.pid or options.gateway not in http2.GATEWAYS):
+        parser.error("--streams is for a gateway that is started, and speaks HTTP/2")
     if options.pid and options.callgrind:
         parser.error("--callgrind starts the gateway itself: it takes no --pid")
     Weir.binary = options.weir.resolve()
@@ -53,11 +58,16 @@ def parse_arguments():
 class Subject:
     """What is profiled: its processes, its port, and the load on it."""
 
-    def __init__(self, options, pids, port, load_core):
+    def __init__(self, options, pids, port, load_core, gateway=None):
         self.options, self.pids, self.port, self.load_core = options, pids, port, load_core
+        self.gateway = gateway  # where HTTP/2 is the load
 
     def load(self):
-        """One wrk run; returns the number of requests that it made."""
+        """One run of wrk or h2load; returns the number of requests that it made."""
+        if self.gateway:
+            case = http2.Case("profile", self.options.path, self.options.connections,
+                              self.options.streams)
+            return http2.run_for(self.gateway, case, self.options.seconds, self.load_core)[0]
         case = Case(self.options.path, self.options.path, self.options.connections)
         requests = run_wrk(self.port, case, self.options.seconds, self.load_core)["requests"]
         if requests == 0:
@@ -189,23 +199,34 @@ def functions(subject, directory):
     show("Top functions, their own time alone", lines(top[:subject.options.top]))
 
 
+def make_gateway(options, backend, core, load_core, directory, stack, wrapper=()):
+    kinds = GATEWAYS
+    if options.streams:
+        kinds = http2.GATEWAYS
+        http2.OverTls.certificate = http2.make_certificate(directory, "ecdsa")
+    gateway = kinds[options.gateway](backend.port, core, directory, wrapper)
+    stack.callback(gateway.stop)
+    if options.streams:
+        gateway.grpc_port = http2.start_grpc_backend(load_core, directory, stack)
+    return gateway
+
+
 def instructions(options, backend, gateway_core, load_core, directory, stack):
     """callgrind: instructions per function, counted while the load runs; the kernel is unseen."""
     output = directory / "callgrind"
     output.mkdir()
     directory.chmod(0o711)
     output.chmod(0o1777)  # a gateway may have given up root by the time that it ends
-    gateway = GATEWAYS[options.gateway](
-        backend.port, gateway_core, directory,
-        [find_program("valgrind"), "--tool=callgrind", "--instr-atstart=no",
-         f"--callgrind-out-file={output}/%p"])
-    stack.callback(gateway.stop)
+    gateway = make_gateway(options, backend, gateway_core, load_core, directory, stack,
+                           [find_program("valgrind"), "--tool=callgrind", "--instr-atstart=no",
+                            f"--callgrind-out-file={output}/%p"])
     gateway.start(seconds=60)
     pids = gateway.process.pids()
     for pid in pids:
         subprocess.run(["callgrind_control", "-i", "on", str(pid)], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=TOOL_SECONDS)
-    requests = Subject(options, pids, gateway.port, load_core).load()
+    requests = Subject(options, pids, gateway.port, load_core,
+                       gateway if options.streams else None).load()
     busiest = max(pids, key=lambda pid: cpu_seconds([pid]))
     gateway.stop()  # callgrind writes when the process ends
     text = subprocess.run(["callgrind_annotate", str(output / str(busiest))], text=True,
@@ -223,10 +244,10 @@ def subject_of(options, backend, gateway_core, load_core, directory, stack):
     """The running gateway that was named, or a fresh one."""
     if options.pid:
         return Subject(options, process_tree(options.pid), options.port, load_core)
-    gateway = GATEWAYS[options.gateway](backend.port, gateway_core, directory)
-    stack.callback(gateway.stop)
+    gateway = make_gateway(options, backend, gateway_core, load_core, directory, stack)
     gateway.start()
-    return Subject(options, gateway.process.pids(), gateway.port, load_core)
+    return Subject(options, gateway.process.pids(), gateway.port, load_core,
+                   gateway if options.streams else None)
 
 
 def main():
@@ -242,7 +263,9 @@ def main():
         backend = Backend(load_core, directory)
         stack.callback(backend.stop)
         print(f"{options.pid or options.gateway}: GET {options.path}, "
-              f"{options.connections} connections, {options.seconds} s a run", flush=True)
+              f"{options.connections} connections"
+              f"{f' of {options.streams} streams' if options.streams else ''}, "
+              f"{options.seconds} s a run", flush=True)
         if options.callgrind:
             instructions(options, backend, gateway_core, load_core, directory, stack)
             return
