@@ -53,6 +53,13 @@ static bool is_same(const struct endpoint_entry *entry, const struct candidate *
            str_equal(str_of(target->host), candidate->host);
 }
 
+/* What the one before says too is one text for both. */
+static bool copy_str(struct arena *arena, struct str text, struct str before, struct str *ret)
+{
+    *ret = text.len == 0 ? STR_EMPTY : str_equal(text, before) ? before : arena_copy(arena, text);
+    return text.len == 0 || ret->ptr;
+}
+
 static int fill_entry(struct endpoint_set *set, const struct candidate *candidate, uint32_t weight,
                       const struct endpoint_entry *old, uint32_t worker_count)
 {
@@ -62,10 +69,9 @@ static int fill_entry(struct endpoint_set *set, const struct candidate *candidat
                                      .weight = weight,
                                      .out = candidate->out,
                                      .priority = candidate->priority};
-    if (candidate->datacenter.len &&
-        !(entry->datacenter = arena_copy(&set->arena, candidate->datacenter)).ptr)
-        return UV_ENOMEM;
-    if (candidate->why.len && !(entry->why = arena_copy(&set->arena, candidate->why)).ptr)
+    const struct endpoint_entry *before = set->count ? entry - 1 : &(struct endpoint_entry){0};
+    if (!copy_str(&set->arena, candidate->datacenter, before->datacenter, &entry->datacenter) ||
+        !copy_str(&set->arena, candidate->why, before->why, &entry->why))
         return UV_ENOMEM;
     if (old && is_same(old, candidate)) {
         entry->target = target_state_ref(old->target);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "discovery/route_claims.h"
 #include "model/row.h"
@@ -28,9 +29,10 @@ struct saved {
     bool is_due; /* something has changed */
     uv_work_t work;
     bool is_writing;
-    json_t *writing; /* owned, the pool thread's while is_writing */
-    json_t *next;    /* owned; to be written after that; NULL: nothing */
-    int write_error; /* of the last write, an errno; 0: it went well */
+    struct buf writing; /* the pool thread's while is_writing */
+    struct buf next;    /* to be written after that; empty: nothing */
+    int put_error;      /* of the sources put into `next` */
+    int write_error;    /* of the last write, an errno; 0: it went well */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -169,15 +171,50 @@ static time_t heard_at(const struct saved *saved, const struct source *source)
     return time(NULL) - (then_ms > 0 && then_ms < now_ms ? (time_t)((now_ms - then_ms) / 1000) : 0);
 }
 
-json_t *saved_entry(const struct saved *saved, const struct source *source)
+static int on_json(const char *bytes, size_t len, void *arg)
 {
+    return buf_append(arg, bytes, len) ? -1 : 0;
+}
+
+/* Takes `value` over. */
+static int put_json(struct saved *saved, json_t *value)
+{
+    int rc = json_dump_callback(value, on_json, &saved->next, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(value);
+    return rc;
+}
+
+static int put_targets(struct saved *saved, const struct source *source)
+{
+    int rc =
+        buf_printf(&saved->next, "{\"at\":%lld,\"targets\":[", (long long)heard_at(saved, source));
+    for (uint32_t i = 0; !rc && i < source->last->count; i++) {
+        rc = i > 0 ? buf_append(&saved->next, ",", 1) : 0;
+        if (!rc)
+            rc = put_json(saved, target_to_json(&source->last->items[i]));
+    }
+    return rc ? rc : buf_append(&saved->next, "]}", 2);
+}
+
+void saved_put(struct saved *saved, const struct source *source)
+{
+    bool is_heard = source->last && !source->is_saved;
     const json_t *old = find_entry(saved, str_of(source->key));
-    if (!source->last || source->is_saved)
-        return old ? json_deep_copy(old) : NULL; /* its age stays */
-    json_t *targets = json_array();
-    for (uint32_t i = 0; i < source->last->count; i++)
-        json_array_append_new(targets, target_to_json(&source->last->items[i]));
-    return json_pack("{s:I, s:o}", "at", (json_int_t)heard_at(saved, source), "targets", targets);
+    if (saved->put_error || (!is_heard && !old))
+        return;
+    int rc = 0;
+    if (saved->next.data[saved->next.end - 1] != '{')
+        rc = buf_append(&saved->next, ",", 1);
+    if (!rc)
+        rc = put_json(saved, json_string(source->key));
+    if (!rc)
+        rc = buf_append(&saved->next, ":", 1);
+    if (!rc)
+        rc = is_heard ? put_targets(saved, source)
+                      : put_json(saved, json_incref((json_t *)(uintptr_t)old)); /* its age stays */
+    if (is_heard)
+        json_object_del(saved->sources, source->key); /* it is never asked for again */
+    saved->put_error = rc;
 }
 
 static int write_all(int fd, const char *bytes, size_t len)
@@ -198,14 +235,13 @@ static int write_all(int fd, const char *bytes, size_t len)
 static void on_work(uv_work_t *work)
 {
     struct saved *saved = work->data;
-    char *text = json_dumps(saved->writing, JSON_COMPACT);
+    struct str text = buf_str(&saved->writing);
     int fd = open(saved->new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    saved->write_error = !text ? ENOMEM : fd < 0 ? errno : write_all(fd, text, strlen(text));
+    saved->write_error = fd < 0 ? errno : write_all(fd, text.ptr, text.len);
     if (fd >= 0)
         close(fd);
     if (!saved->write_error && rename(saved->new_path, saved->path) < 0)
         saved->write_error = errno;
-    free(text);
 }
 
 static void write_next(struct saved *saved);
@@ -216,6 +252,7 @@ static void on_timer_closed(uv_handle_t *handle)
     void (*closed)(void *) = saved->closed;
     void *arg = saved->closed_arg;
     json_decref(saved->sources);
+    buf_deinit(&saved->next);
     free(saved->path);
     free(saved->new_path);
     free(saved);
@@ -227,8 +264,7 @@ static void on_written(uv_work_t *work, int status)
     (void)status;
     struct saved *saved = work->data;
     saved->is_writing = false;
-    json_decref(saved->writing);
-    saved->writing = NULL;
+    buf_deinit(&saved->writing);
     if (saved->write_error)
         log_warn("targets not saved", LOG_CSTR("path", saved->path),
                  LOG_CSTR("why", strerror(saved->write_error)));
@@ -239,22 +275,22 @@ static void on_written(uv_work_t *work, int status)
 
 static void write_next(struct saved *saved)
 {
-    if (saved->is_writing || !saved->next)
+    if (saved->is_writing || buf_len(&saved->next) == 0)
         return;
     saved->writing = saved->next;
-    saved->next = NULL;
+    buf_init(&saved->next, SIZE_MAX);
     saved->work.data = saved;
     saved->is_writing = uv_queue_work(saved->loop, &saved->work, on_work, on_written) == 0;
 }
 
 static void collect(struct saved *saved)
 {
-    json_t *sources = saved->collect(saved->owner);
-    json_t *root = json_pack("{s:i, s:o}", "format", FORMAT, "sources", sources);
-    if (!root)
-        return;
-    json_decref(saved->next);
-    saved->next = root;
+    buf_clear(&saved->next);
+    saved->put_error = buf_printf(&saved->next, "{\"format\":%d,\"sources\":{", FORMAT);
+    if (!saved->put_error)
+        saved->collect(saved->owner);
+    if (saved->put_error || buf_append(&saved->next, "}}", 2))
+        buf_deinit(&saved->next); /* without memory; the file stays as it is */
     write_next(saved);
 }
 
@@ -296,6 +332,7 @@ int saved_create(uv_loop_t *loop, const char *data_dir, saved_collect_cb collect
     saved->loop = loop;
     saved->collect = collect_cb;
     saved->owner = owner;
+    buf_init(&saved->next, SIZE_MAX);
     read_file(saved);
     uv_timer_init(loop, &saved->timer);
     saved->timer.data = saved;

@@ -4,7 +4,8 @@
  * A change is written a second later, by a thread of libuv's pool, to a new file that then takes
  * the place of the old one.
  *
- * Thread: the control loop. Memory: owns what it has read. */
+ * Thread: the control loop. Memory: owns what it has read, until the source has spoken itself. What
+ * is to be written is text at once: as a tree it would be several times what is known. */
 #ifndef DISCOVERY_SAVED_H
 #define DISCOVERY_SAVED_H
 
@@ -15,8 +16,8 @@
 
 struct saved;
 
-/* What to write: an owned object of saved_entry by source key; NULL without memory. */
-typedef json_t *(*saved_collect_cb)(void *owner);
+/* Tells saved_put of each source. */
+typedef void (*saved_collect_cb)(void *owner);
 
 /* Reads what is there; a file that makes no sense is logged and not used. It is written again every
  * `renew_ms` (0: an hour), so that what never changes does not grow old. 0 or UV_ENOMEM. */
@@ -34,8 +35,7 @@ struct discovered_list *saved_find(const struct saved *saved, struct str key);
 /* Each source that had targets which claim routes, by its key, unless it is older than that. */
 void saved_each_claiming(const struct saved *saved, void (*on_key)(void *arg, struct str key),
                          void *arg);
-/* An entry for saved_collect_cb: what the source knows now, or what was read of it. Owned; NULL
- * without memory. */
-json_t *saved_entry(const struct saved *saved, const struct source *source);
+/* Within saved_collect_cb: writes what the source knows now, or what was read of it. */
+void saved_put(struct saved *saved, const struct source *source);
 
 #endif

@@ -39,10 +39,15 @@ static int grow(struct discovered_list *list)
     return 0;
 }
 
-static bool copy_str(struct arena *arena, struct str *s)
+/* What the one before has too, such as the datacenter, is one text for both. */
+static bool copy_str(struct arena *arena, struct str *s, struct str before)
 {
     if (s->len == 0) {
         *s = STR_EMPTY;
+        return true;
+    }
+    if (str_equal(*s, before)) {
+        *s = before;
         return true;
     }
     *s = arena_copy(arena, *s);
@@ -54,11 +59,15 @@ int discovered_list_add(struct discovered_list *list, const struct discovered *i
     if (list->count == list->capacity && grow(list))
         return UV_ENOMEM;
     struct discovered *copy = &list->items[list->count];
+    const struct discovered *before = list->count ? copy - 1 : &(struct discovered){0};
     *copy = *item;
-    if (!copy_str(&list->arena, &copy->host) || !copy_str(&list->arena, &copy->instance) ||
-        !copy_str(&list->arena, &copy->node) || !copy_str(&list->arena, &copy->datacenter) ||
-        !copy_str(&list->arena, &copy->routes) || !copy_str(&list->arena, &copy->zone) ||
-        !copy_str(&list->arena, &copy->why))
+    if (!copy_str(&list->arena, &copy->host, before->host) ||
+        !copy_str(&list->arena, &copy->instance, before->instance) ||
+        !copy_str(&list->arena, &copy->node, before->node) ||
+        !copy_str(&list->arena, &copy->datacenter, before->datacenter) ||
+        !copy_str(&list->arena, &copy->routes, before->routes) ||
+        !copy_str(&list->arena, &copy->zone, before->zone) ||
+        !copy_str(&list->arena, &copy->why, before->why))
         return UV_ENOMEM;
     if (copy->address.ss_family == AF_UNSPEC)
         ip_parse(copy->host, copy->port, &copy->address);
@@ -108,8 +117,21 @@ static int compare(const void *left, const void *right)
     return order;
 }
 
+/* A list may live for days. */
+static void give_room_back(struct discovered_list *list)
+{
+    struct discovered *items = list->count > 0 && list->count < list->capacity
+                                   ? realloc(list->items, list->count * sizeof(*items))
+                                   : NULL;
+    if (!items)
+        return;
+    list->items = items;
+    list->capacity = list->count;
+}
+
 void discovered_list_seal(struct discovered_list *list)
 {
+    give_room_back(list);
     if (list->count > 1)
         qsort(list->items, list->count, sizeof(*list->items), compare);
 }

@@ -179,18 +179,15 @@ void sources_close(struct sources *sources, void (*closed)(void *arg), void *arg
 
 /* --- what was known before the start --- */
 
-static json_t *collect_saved(void *owner)
+static void collect_saved(void *owner)
 {
     struct sources *sources = owner;
-    json_t *entries = json_object();
     void *value;
     for (size_t at = 0; map_each(&sources->by_key, &at, NULL, &value);) {
         const struct source *source = value;
-        json_t *entry = source->kind == SOURCE_CONSUL ? saved_entry(sources->saved, source) : NULL;
-        if (entry)
-            json_object_set_new(entries, source->key, entry);
+        if (source->kind == SOURCE_CONSUL)
+            saved_put(sources->saved, source);
     }
-    return entries;
 }
 
 /* Consul has not answered yet, and may be away for long. False: nothing is known. */

@@ -79,7 +79,7 @@ void pool_explain_target(const struct pool_health *pool, const struct target_sta
     json_object_set_new(body, "health",
                         json_pack("{s:b, s:s, s:s}", "usable", (int)!(word & TARGET_OUT_ANY),
                                   "reasons", board_reasons(word, reasons, sizeof(reasons)),
-                                  "last_change", member->why));
+                                  "last_change", member->why ? member->why : ""));
     json_object_set_new(body, "probe", probe_body(member));
     json_object_set_new(body, "passive", passive_body(member));
     json_object_set_new(body, "order",

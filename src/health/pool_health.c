@@ -96,6 +96,7 @@ static void destroy_member(struct pool_member *member)
     checker_unwatch(&member->watch);
     list_remove(&member->link);
     target_state_unref(member->target);
+    free(member->why);
     free(member);
 }
 
@@ -154,7 +155,7 @@ static void inherit(struct pool_member *member)
                               atomic_load_explicit(&before->target->rows, memory_order_relaxed),
                               memory_order_relaxed);
         memcpy(member->rows, before->rows, sizeof(member->rows));
-        memcpy(member->why, before->why, sizeof(member->why));
+        pool_member_set_why(member, before->why);
         member->has_passed = before->has_passed;
         member->ejections = before->ejections;
         member->pause_ms = before->pause_ms;
@@ -174,7 +175,7 @@ static bool obey_standing(struct pool_member *member)
         return false;
     if (!board_set(member->target, TARGET_OUT_MANUAL, TARGET_OUT_MANUAL))
         return false;
-    snprintf(member->why, sizeof(member->why), "ordered unhealthy by the Admin API");
+    pool_member_set_why(member, "ordered unhealthy by the Admin API");
     return true;
 }
 
@@ -351,7 +352,7 @@ bool pool_health_is_panicking(const struct pool_health *pool)
 const char *pool_health_why(const struct pool_health *pool, const struct target_state *target)
 {
     const struct pool_member *member = find(pool, target);
-    return member ? member->why : "";
+    return member && member->why ? member->why : "";
 }
 
 struct pool_health *pool_health_of_dirty_link(struct list *link)

@@ -1,6 +1,7 @@
 #include "health/pool_member.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -10,15 +11,22 @@
 #define PAUSE_MS 5000 /* before the first half-open trial; the n-th waits n times as long */
 #define MAX_PAUSE_MS 300000
 #define PAUSE_JITTER_PERCENT 20
+#define WHY_BYTES 200
 #define GOOD_CONDUCT_PAUSES 2 /* so many pauses without a failure make it the first one again */
 
 /* --- telling --- */
+
+void pool_member_set_why(struct pool_member *member, const char *why)
+{
+    free(member->why);
+    member->why = why ? strdup(why) : NULL;
+}
 
 static void tell(struct pool_member *member, const char *why)
 {
     struct pool_health *pool = member->pool;
     char reasons[96];
-    snprintf(member->why, sizeof(member->why), "%s", why);
+    pool_member_set_why(member, why);
     board_log(BOARD_CHANGED, pool->state->name, member->target, member->weight, str_of(why));
     board_reasons(pool_member_word(member), reasons, sizeof(reasons));
     events_add(&pool->monitor->events,
@@ -145,7 +153,7 @@ static void say_failures(const struct passive_news *news, char *why, size_t size
 
 void pool_member_hear(struct pool_member *member, const struct passive_news *news)
 {
-    char why[POOL_MEMBER_WHY_BYTES], failures[96];
+    char why[WHY_BYTES], failures[96];
     bool is_out = pool_member_word(member) & (TARGET_OUT_PASSIVE | TARGET_OUT_PROBE);
     say_failures(news, failures, sizeof(failures));
     switch (news->turn) {
@@ -214,7 +222,7 @@ static bool fills_row(struct pool_member *member, enum health_result kind)
 
 static void hear_good_probe(struct pool_member *member)
 {
-    char why[POOL_MEMBER_WHY_BYTES];
+    char why[WHY_BYTES];
     memset(&member->rows[HEALTH_HTTP_FAILURE], 0, HEALTH_RESULT_COUNT - HEALTH_HTTP_FAILURE);
     if (!(pool_member_word(member) & POOL_MEMBER_OURS) || !fills_row(member, HEALTH_SUCCESS))
         return;
@@ -244,7 +252,7 @@ static void say_probe(const struct probe_result *result, enum health_result kind
 static void hear_bad_probe(struct pool_member *member, enum health_result kind,
                            const struct probe_result *result)
 {
-    char why[POOL_MEMBER_WHY_BYTES], how[128];
+    char why[WHY_BYTES], how[128];
     say_probe(result, kind, how, sizeof(how));
     member->rows[HEALTH_SUCCESS] = 0;
     if (board_disprove(member->target)) {

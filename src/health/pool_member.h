@@ -19,7 +19,6 @@
 #include "health/pool_health.h"
 #include "health/pool_orders.h"
 
-#define POOL_MEMBER_WHY_BYTES 200
 /* The reasons that are ours to give and to take back: Consul's are not. */
 #define POOL_MEMBER_OURS (TARGET_OUT_PROBE | TARGET_OUT_PASSIVE | TARGET_OUT_MANUAL)
 
@@ -38,7 +37,7 @@ struct pool_member {
     uint64_t pause_ms;                 /* the last one */
     uint64_t back_ms;                  /* when it ended well */
     struct timer_node timer;           /* the pause, or the tombstone's end */
-    char why[POOL_MEMBER_WHY_BYTES];
+    char *why; /* owned; of the last turn; NULL: there was none, as with most of a large pool */
 };
 
 /* All of them; its working is pool_health.c's. */
@@ -63,6 +62,9 @@ static inline uint32_t pool_member_word(const struct pool_member *member)
 {
     return atomic_load_explicit(&member->target->health, memory_order_relaxed);
 }
+
+/* Why it takes traffic or not, from now on; copied. Without memory it isn't said. */
+void pool_member_set_why(struct pool_member *member, const char *why);
 
 /* No pause is under way; for a new one. */
 void pool_member_init_pause(struct pool_member *member);
