@@ -150,6 +150,19 @@ enum http1_result http1_read_body(struct http1_parser *parser, const char *bytes
     return parser->body_done ? HTTP1_DONE : HTTP1_MORE;
 }
 
+uint64_t http1_body_left(const struct http1_parser *parser)
+{
+    return parser->head->framing == HTTP_BY_LENGTH && !parser->refused_status ? parser->body_left
+                                                                              : 0;
+}
+
+void http1_skip_body(struct http1_parser *parser, uint64_t len)
+{
+    assert(len <= http1_body_left(parser));
+    parser->body_left -= len;
+    parser->body_done = parser->body_left == 0;
+}
+
 bool http1_body_is_done(const struct http1_parser *parser)
 {
     return parser->body_done;

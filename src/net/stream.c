@@ -8,6 +8,7 @@
 
 #include "net/stream_parts.h"
 
+#define READS_AT_ONCE 32
 #define FLAT_BYTES 2048 /* a head, and a small body with it */
 
 struct queued_write {
@@ -15,12 +16,12 @@ struct queued_write {
     char bytes[];
 };
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+int stream_fd(struct stream *stream)
 {
-    (void)suggested;
-    const struct stream *stream = handle->data;
-    buf->base = stream->buffer->bytes;
-    buf->len = stream->buffer->size;
+    int fd;
+    if (stream->fd < 0 && uv_fileno((const uv_handle_t *)&stream->tcp, &fd) == 0)
+        stream->fd = fd;
+    return stream->fd < 0 ? UV_EBADF : stream->fd;
 }
 
 void stream_take_again(struct stream *stream, const char *bytes, size_t len)
@@ -35,31 +36,63 @@ void stream_take_again(struct stream *stream, const char *bytes, size_t len)
  * the sign that all is there must not believe that. */
 static int reset_behind_end(const struct stream *stream)
 {
-    int fd, error = 0;
+    int error = 0;
     socklen_t len = sizeof(error);
-    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) ||
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len))
+    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len))
         return 0;
     return uv_translate_sys_error(error);
+}
+
+/* `error` as on_end has it. */
+static void end(struct stream *stream, int error)
+{
+    stream_stop_reading(stream);
+    if (stream->tls)
+        tls_end(stream, error);
+    else
+        stream->events->on_end(stream, error);
+}
+
+/* Reads what is there, up to a limit, so that the others of the loop have their turn. Less than was
+ * asked for was all. */
+static void read_some(struct stream *stream)
+{
+    const struct stream_buffer *buffer = stream->buffer;
+    for (int left = READS_AT_ONCE; left > 0 && stream->is_reading && !stream->is_closing; left--) {
+        if (stream->is_passing && stream->events->on_readable(stream))
+            continue;
+        ssize_t count = recv(stream->fd, buffer->bytes, buffer->size, MSG_DONTWAIT);
+        if (count > 0)
+            stream_take_again(stream, buffer->bytes, (size_t)count);
+        else if (count == 0)
+            end(stream, reset_behind_end(stream));
+        else if (errno == EINTR)
+            continue;
+        else if (errno != EAGAIN && errno != EWOULDBLOCK)
+            end(stream, uv_translate_sys_error(errno));
+        if (count < (ssize_t)buffer->size)
+            return;
+    }
+}
+
+/* libuv is asked to tell when there is something to read, and not to read: recv() costs less than
+ * its read(), which passes the file layer first. A buffer of no bytes is how libuv is told so, and
+ * UV_ENOBUFS how it tells. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)handle;
+    (void)suggested;
+    *buf = uv_buf_init(NULL, 0);
 }
 
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
 {
     struct stream *stream = handle->data;
-    if (count > 0) {
-        stream_take_again(stream, buf->base, (size_t)count);
-        return;
-    }
-    if (count == 0) /* EAGAIN, as libuv tells it */
-        return;
-    stream->is_reading = false; /* libuv has stopped by itself */
-    if (stream->is_closing)
-        return;
-    int error = count == UV_EOF ? reset_behind_end(stream) : (int)count;
-    if (stream->tls)
-        tls_end(stream, error);
-    else
-        stream->events->on_end(stream, error);
+    (void)buf;
+    if (count == UV_ENOBUFS)
+        read_some(stream);
+    else if (count < 0 && !stream->is_closing)
+        end(stream, count == UV_EOF ? 0 : (int)count);
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -89,8 +122,10 @@ int stream_init(struct stream *stream, uv_loop_t *loop, const struct stream_even
     stream->tcp.data = stream;
     stream->events = events;
     stream->buffer = buffer;
+    stream->fd = -1;
     stream->is_reading = false;
     stream->is_closing = false;
+    stream->is_passing = false;
     stream->has_taken = false;
     stream->has_notified = false;
     stream->tls = NULL;
@@ -102,7 +137,9 @@ int stream_start_reading(struct stream *stream)
 {
     if (stream->is_reading || stream->is_closing)
         return 0;
-    int rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    int rc = stream_fd(stream);
+    if (rc >= 0)
+        rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     stream->is_reading = rc == 0;
     return rc;
 }
@@ -145,10 +182,9 @@ static ssize_t send_at_once(struct stream *stream, const uv_buf_t *pieces, unsig
                             size_t total)
 {
     char flat[FLAT_BYTES];
-    int fd;
-    int rc = uv_fileno((uv_handle_t *)&stream->tcp, &fd);
-    if (rc)
-        return rc;
+    int fd = stream_fd(stream);
+    if (fd < 0)
+        return fd;
 
     struct iovec whole = {.iov_base = pieces[0].base, .iov_len = total};
     struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};
@@ -199,18 +235,18 @@ int stream_write(struct stream *stream, const uv_buf_t *pieces, unsigned count)
 
 void stream_end_writing(struct stream *stream)
 {
-    int fd;
+    int fd = stream_fd(stream);
     if (stream->tls)
         tls_notify_close(stream);
-    if (uv_fileno((uv_handle_t *)&stream->tcp, &fd) == 0)
+    if (fd >= 0)
         shutdown(fd, SHUT_WR); /* fails when the peer has reset: then it knows */
 }
 
-bool stream_has_news(const struct stream *stream)
+bool stream_has_news(struct stream *stream)
 {
-    int fd;
     char byte;
-    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd))
+    int fd = stream_fd(stream);
+    if (fd < 0)
         return true;
     ssize_t count = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return count >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);

@@ -23,6 +23,9 @@ struct tls_io;
 struct stream_events {
     /* Bytes came: borrowed until the call returns. */
     void (*on_bytes)(struct stream *stream, const char *bytes, size_t len);
+    /* For streams with is_passing: something came, and may be taken by stream_pipe_move. False: it
+     * is to be read and told as ever. */
+    bool (*on_readable)(struct stream *stream);
     /* The peer ended its side (0), or reading failed (a negative UV_E…). No bytes come any more. */
     void (*on_end)(struct stream *stream, int error);
     /* All that was queued is written (0), or writing failed; that may be told more than once. */
@@ -45,8 +48,10 @@ struct stream {
     const struct stream_events *events;
     const struct stream_buffer *buffer; /* borrowed while the stream lives */
     struct ssl_st *tls;                 /* owned; NULL: plaintext */
+    int fd;                             /* tcp's, once it was asked for; -1 */
     bool is_reading;
     bool is_closing;
+    bool is_passing;   /* its owner is asked, by on_readable, before anything is read */
     bool has_taken;    /* ciphertext came */
     bool has_notified; /* the peer has been told that nothing more comes */
     uint8_t tls_state; /* tls.c's */
@@ -81,7 +86,7 @@ void stream_end_writing(struct stream *stream);
 
 /* True when the peer has closed or reset the connection, or sent something, and the loop has not
  * told so yet. Costs a system call. */
-bool stream_has_news(const struct stream *stream);
+bool stream_has_news(struct stream *stream);
 
 /* Closes, dropping what is queued; twice is harmless. With TLS the peer is told, if nothing is
  * queued in front of that. */

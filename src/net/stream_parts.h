@@ -1,4 +1,5 @@
-/* stream_parts.h - what stream.c and tls.c share of a stream; all others see stream.h.
+/* stream_parts.h - what stream.c, stream_pipe.c and tls.c share of a stream; all others see
+ * stream.h.
  *
  * Thread: the stream's. */
 #ifndef NET_STREAM_PARTS_H
@@ -6,6 +7,8 @@
 
 #include "net/stream.h"
 
+/* stream.c: the socket; a negative UV_E… while there is none. */
+int stream_fd(struct stream *stream);
 /* stream.c: sends bytes as they are, whatever the stream is; like stream_write. */
 int stream_send(struct stream *stream, const uv_buf_t *pieces, unsigned count);
 

@@ -19,6 +19,7 @@
 struct client;
 struct downstream;
 struct exchange;
+struct stream;
 
 /* Some of a response, in the order in which it leaves. All borrowed during the call. */
 struct client_part {
@@ -48,6 +49,7 @@ struct client {
     const struct client_verbs *verbs;
     struct downstream *conn; /* on which it came: its owner, or borrowed */
     struct exchange *exchange;
+    struct stream *plain;     /* takes content as it is, unframed; borrowed; NULL: there is none */
     const size_t *queued;     /* bytes of the response that wait to be taken */
     const bool *is_reading;   /* whether more of the request may come */
     struct deadline deadline; /* for what the client has to do */

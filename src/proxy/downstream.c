@@ -393,6 +393,7 @@ static struct downstream *make(const struct acceptor *acceptor)
     conn->state = DOWNSTREAM_IDLE;
     conn->client.verbs = &verbs;
     conn->client.conn = conn;
+    conn->client.plain = conn->is_tls ? NULL : &conn->stream;
     conn->client.queued = &conn->stream.tcp.write_queue_size;
     conn->client.is_reading = &conn->stream.is_reading;
     deadline_init(&conn->client.deadline, on_due);

@@ -441,6 +441,14 @@ void exchange_upstream_bytes(struct exchange *x, const char *bytes, size_t len)
     run(x);
 }
 
+bool exchange_upstream_readable(struct exchange *x)
+{
+    bool has_moved = response_move(x);
+    if (has_moved)
+        run(x);
+    return has_moved;
+}
+
 void exchange_upstream_ended(struct exchange *x, int error)
 {
     response_upstream_ended(x, error);

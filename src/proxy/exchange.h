@@ -176,6 +176,8 @@ void exchange_client_timed_out(struct exchange *x);
 /* `reason`, a constant, says more than the error; or NULL. */
 void exchange_connected(struct exchange *x, int error, const char *reason);
 void exchange_upstream_bytes(struct exchange *x, const char *bytes, size_t len);
+/* The upstream has something: true when it was taken without being read. */
+bool exchange_upstream_readable(struct exchange *x);
 void exchange_upstream_ended(struct exchange *x, int error);
 void exchange_upstream_drained(struct exchange *x, int error);
 void exchange_endpoints_changed(struct exchange *x);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "balance/balancer.h"
+#include "net/stream_pipe.h"
 #include "proxy/access.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -15,6 +16,7 @@
 #include "proxy/worker_core.h"
 
 #define MAX_INTERIM 32
+#define MIN_MOVED_BYTES 65536 /* as much as one read brings: less is copied as quickly */
 
 void response_begin(struct exchange *x)
 {
@@ -49,6 +51,8 @@ static bool take_reply(struct exchange *x)
 
 void response_end(struct exchange *x)
 {
+    if (x->upstream)
+        x->upstream->stream.is_passing = false;
     struct reply *reply = x->reply;
     x->reply = NULL;
     if (reply && !spare_list_keep(&x->worker->spare_replies, &reply->link))
@@ -237,6 +241,14 @@ static void pass_on(struct exchange *x, struct str head, const struct str *piece
     write_to_client(x, &part);
 }
 
+/* Whether the rest of the body may go on without being looked at. */
+static bool may_move(const struct exchange *x)
+{
+    return x->response_part == RESPONSE_BODY && x->client->plain && x->worker->pipe &&
+           !x->upstream->stream.tls && !x->is_tunnel && !x->is_client_gone && !x->has_failed &&
+           http1_body_left(&x->reply->parser) >= MIN_MOVED_BYTES;
+}
+
 static void take_body(struct exchange *x, struct str head, const char *bytes, size_t len)
 {
     do {
@@ -261,6 +273,26 @@ static void take_body(struct exchange *x, struct str head, const char *bytes, si
 
     if (len > 0) /* more than its response: what is it worth? */
         x->keep_upstream = false;
+    else if (may_move(x))
+        x->upstream->stream.is_passing = true;
+}
+
+bool response_move(struct exchange *x)
+{
+    int error = 0;
+    size_t count = 0;
+    x->upstream->stream.is_passing = may_move(x);
+    if (x->upstream->stream.is_passing && client_queued(x->client) == 0)
+        count = stream_pipe_move(x->worker->pipe, &x->upstream->stream, x->client->plain,
+                                 http1_body_left(&x->reply->parser), &error);
+    if (count == 0)
+        return false;
+    http1_skip_body(&x->reply->parser, count);
+    x->body_bytes += count;
+    x->is_client_gone = x->is_client_gone || error;
+    if (http1_body_is_done(&x->reply->parser))
+        x->response_part = RESPONSE_DONE;
+    return true;
 }
 
 /* The 101 leaves, and from here on nothing is a message any more. */

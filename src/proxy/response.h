@@ -5,6 +5,7 @@
 #ifndef PROXY_RESPONSE_H
 #define PROXY_RESPONSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct exchange;
@@ -15,6 +16,10 @@ void response_begin(struct exchange *x);
 /* Takes bytes from the upstream and passes them on. May complete the response (response_part), fail
  * the try, or find that the client is gone. Never ends the exchange. */
 void response_take(struct exchange *x, const char *bytes, size_t len);
+
+/* The upstream has more of a large body: moves it to the client inside the kernel. False: it is to
+ * be read. The same may happen as in response_take. */
+bool response_move(struct exchange *x);
 
 /* A short response that is held back until it is whole has been for long enough. */
 void response_let_go(struct exchange *x);

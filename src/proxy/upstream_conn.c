@@ -22,6 +22,12 @@ static void on_bytes(struct stream *stream, const char *bytes, size_t len)
         upstream_conn_close(conn); /* nobody asked */
 }
 
+static bool on_readable(struct stream *stream)
+{
+    struct upstream_conn *conn = (struct upstream_conn *)stream;
+    return conn->exchange && !conn->is_hedge && exchange_upstream_readable(conn->exchange);
+}
+
 static void on_end(struct stream *stream, int error)
 {
     struct upstream_conn *conn = (struct upstream_conn *)stream;
@@ -64,6 +70,7 @@ static void on_secured(struct stream *stream, int error)
 
 static const struct stream_events events = {
     .on_bytes = on_bytes,
+    .on_readable = on_readable,
     .on_end = on_end,
     .on_drained = on_drained,
     .on_closed = on_closed,

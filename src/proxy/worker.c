@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "model/target_state.h"
+#include "net/stream_pipe.h"
 #include "net/tls.h"
 #include "net/tls_server.h"
 #include "proxy/access_log.h"
@@ -217,6 +218,7 @@ static void free_worker(struct worker *worker)
     tls_server_destroy(worker->tls);
     tls_server_destroy(worker->stream_tls);
     tls_io_destroy(worker->read_buffer.tls);
+    stream_pipe_destroy(worker->pipe);
     free(worker->read_buffer.bytes);
     free(worker->scratch);
     free(worker);
@@ -386,6 +388,7 @@ static struct worker *make(const struct worker_settings *settings, unsigned inde
         free_worker(worker);
         return NULL;
     }
+    (void)stream_pipe_create(&worker->pipe); /* without one, bodies are copied */
     return worker;
 }
 

@@ -32,6 +32,7 @@
 #define WORKER_TICK_MS 100
 
 struct access_log;
+struct stream_pipe;
 struct upstream_peer;
 struct tls_server;
 
@@ -94,6 +95,7 @@ struct worker {
     bool is_full; /* clients were at their limit, and are still near it */
 
     struct stream_buffer read_buffer; /* owned; every read of this thread lands here */
+    struct stream_pipe *pipe;         /* owned; NULL: none could be had */
     struct tls_server *tls;           /* owned; NULL: no listener is TLS */
     struct tls_server *stream_tls;    /* the same for streams */
     char *scratch;                    /* owned; where heads are written before they are sent */

@@ -86,7 +86,11 @@ static void on_secured(struct stream *stream, int error)
     MUST(error == 0 || tls_failure(stream));
 }
 
-static const struct stream_events events = {on_bytes, on_end, on_drained, on_closed, on_secured};
+static const struct stream_events events = {.on_bytes = on_bytes,
+                                            .on_end = on_end,
+                                            .on_drained = on_drained,
+                                            .on_closed = on_closed,
+                                            .on_secured = on_secured};
 
 static const struct tls_names *names(void *owner)
 {

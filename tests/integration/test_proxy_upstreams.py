@@ -1,5 +1,6 @@
 """Targets that are away, slow or many; and bodies that are larger than memory should be."""
 
+import random
 import socket
 import threading
 import time
@@ -206,6 +207,73 @@ class TestTimeouts:
             received = client.reader.rest()
         assert received == b"" or received.startswith(b"HTTP/1.1 408 ")
         assert weir.get("/s").status == 200
+
+
+class TestMovedBodies:
+    """Of a body whose length is known, what doesn't come with the head goes on inside the kernel."""
+    MIB = 1024 * 1024
+
+    @pytest.mark.parametrize("size", [1, 65535, 65536, 65537, 131072, 200_000, 5 * MIB + 7])
+    def test_each_byte_arrives_and_the_connections_go_on(self, weir, new_backend, size):
+        bodies = [random.Random(seed).randbytes(size) for seed in range(3)]
+        backend = new_backend(answer=lambda request, _: response(
+            200, body=bodies[int(request.target[-1])]))
+        weir.serve("s", backend.url)
+        with weir.client() as client:
+            for turn in (0, 1, 2, 0):
+                assert client.get(f"/s/{turn}").body == bodies[turn]
+            client.send_request("GET", "/s/1")
+            client.send_request("GET", "/s/2")  # right behind it
+            assert [client.read().body, client.read().body] == bodies[1:]
+        assert backend.connections == 1
+        assert eventually(lambda: weir.access_log())[0].split('" ')[1].split()[:2] == ["200", str(size)]
+
+    @pytest.mark.threads
+    def test_clients_that_read_now_and_then_get_their_own_bodies_whole(self, weir, new_backend):
+        size, count = 10 * self.MIB, 6
+        bodies = [random.Random(seed).randbytes(size) for seed in range(count)]
+        weir.serve("s", new_backend(answer=lambda request, _: response(
+            200, body=bodies[int(request.target[-1])])).url)
+        got = [None] * count
+
+        def read_slowly(number):
+            with weir.client(receive_buffer=8192 if number % 2 else None) as client:
+                client.send_request("GET", f"/s/{number}")
+                head = client.reader.response_head()
+                assert head.status == 200
+                received = bytearray()
+                while len(received) < size:
+                    received += client.reader.some(min(size - len(received), 300_000))
+                got[number] = received
+
+        readers = [threading.Thread(target=read_slowly, args=(i,)) for i in range(count)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(120)
+        assert [body == own for body, own in zip(got, bodies)] == [True] * count
+
+    def test_a_target_that_dies_in_the_middle_is_no_end(self, weir, new_backend):
+        def part(_request, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (4 * self.MIB))
+            connection.send(bytes(3 * self.MIB))
+            connection.close()
+        weir.serve("s", new_backend("part", part).url, retries=0)
+        with weir.client() as client, pytest.raises(wire.Closed):
+            client.get("/s")
+        assert eventually(lambda: weir.log("upstream failed"))[0]["reason"] == "closed within its response"
+
+    def test_a_client_that_leaves_in_the_middle_costs_nobody_else(self, weir, new_backend):
+        body = bytes(20 * self.MIB)
+        backend = new_backend(answer=response(200, body=body))
+        weir.serve("s", backend.url)
+        for leave in ("close", "reset"):
+            client = weir.client(receive_buffer=65536)
+            client.send_request("GET", "/s")
+            client.reader.exactly(self.MIB)
+            getattr(client, leave)()
+        assert len(weir.get("/s").body) == len(body)
+        eventually(lambda: backend.open_connections == 1)
 
 
 class TestLargeBodies:
