@@ -32,6 +32,7 @@ static const struct admin_endpoint fixed[] = {
     {.segments = {"status", "ready"}, .handlers = {[ADMIN_GET] = admin_readiness_read}},
     {.segments = {"metrics"}, .handlers = {[ADMIN_GET] = admin_metrics}},
     {.segments = {"nodes"}, .handlers = {[ADMIN_GET] = admin_nodes_list}},
+    {.segments = {"acme"}, .handlers = {[ADMIN_GET] = admin_info_acme}},
     {.segments = {"events"}, .handlers = {[ADMIN_GET] = admin_events}},
     {.segments = {"discovery"}, .handlers = {[ADMIN_GET] = admin_discovery}},
     {.segments = {"openapi.json"}, .handlers = {[ADMIN_GET] = admin_openapi}},

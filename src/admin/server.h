@@ -52,6 +52,8 @@ struct admin_node {
     /* What GET /metrics answers, as metrics_text has it: *ret is owned by the caller. 0 or
      * UV_ENOMEM. NULL: there are no metrics. */
     int (*metrics)(void *control, char **ret, size_t *ret_len);
+    /* What GET /acme answers; owned by the caller. NULL in tests that don't ask it. */
+    json_t *(*acme)(void *control);
     struct admin_guard *guard;             /* whom to let in; NULL: everybody */
     size_t max_body_bytes;                 /* of a request; 0: 10 MiB, as Kong */
     const struct tls_server_settings *tls; /* borrowed at start; NULL: no listener has TLS */

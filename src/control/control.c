@@ -7,6 +7,7 @@
 
 #include "admin/server.h"
 #include "base/log.h"
+#include "control/acme.h"
 #include "control/cluster.h"
 #include "control/commit.h"
 #include "control/consul_routes.h"
@@ -70,6 +71,8 @@ static void close_rest(struct control *control)
     expiry_close(&control->expiry);
     stapling_close(control->stapling);
     control->stapling = NULL;
+    acme_close(control->acme);
+    control->acme = NULL;
     cert_expiry_close(&control->cert_expiry);
     ticket_keys_close(&control->ticket_keys);
     for (unsigned i = 0; i < control->signal_count; i++)
@@ -111,6 +114,7 @@ static void stop(struct control *control)
     if (control->is_stopping)
         return;
     control->is_stopping = true;
+    acme_stop(control->acme); /* has a last word to write */
     if (control->committer)
         committer_stop(control->committer);
     for (unsigned i = 0; i < control->worker_count; i++) {

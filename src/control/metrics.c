@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/metrics_text.h"
+#include "control/acme.h"
 #include "control/cluster.h"
 #include "control/meters.h"
 #include "control/process_metrics.h"
@@ -225,6 +226,7 @@ int metrics_print(void *arg, char **ret, size_t *ret_len)
         registry_print_metrics(control->registry, &text);
     cert_expiry_print(&control->cert_expiry, &text);
     stapling_print(control->stapling, &text);
+    acme_print(control->acme, &text);
     process_metrics_print(&text);
     free(sum);
 

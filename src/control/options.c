@@ -382,6 +382,12 @@ void options_deinit(struct options *options)
     free(options->client_ssl_cert);
     tls_wipe_text(options->client_ssl_cert_key);
     free(options->ssl_stapling_file);
+    free(options->acme_hosts);
+    free(options->acme_directory);
+    free(options->acme_email);
+    free(options->acme_ca_file);
+    free(options->acme_eab_kid);
+    free(options->acme_eab_hmac_file);
     free(options->ssl_cipher_suite);
     free(options->ssl_ciphers);
     free(options->ssl_protocols);

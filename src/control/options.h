@@ -69,6 +69,17 @@ struct options {
     bool ssl_never_checks_host; /* both false: where clients are verified */
     bool has_ssl_stapling;      /* responders are asked */
     char *ssl_stapling_file;    /* a comma list of paths; NULL: none */
+    char *acme_hosts;           /* a comma list, in lower case; NULL: certificates come by hand */
+    char *acme_directory;       /* a URL */
+    char *acme_email;           /* NULL: none */
+    char *acme_ca_file;         /* NULL: the machine's authorities */
+    char *acme_eab_kid;         /* NULL: none */
+    char *acme_eab_hmac_file;   /* NULL: none */
+    bool acme_agrees;           /* to the authority's terms of service */
+    bool acme_by_tls;           /* validated by TLS-ALPN-01, not HTTP-01 */
+    bool acme_has_rsa;          /* keys of RSA, not P-256 */
+    uint32_t acme_renew_days;
+    uint32_t acme_retry_s; /* after a refusal, at least */
     uint32_t ssl_session_timeout_s;
     uint32_t ssl_handshake_timeout_ms;
     uint32_t ssl_handshake_rate;        /* a second, of all clients; 0: any */

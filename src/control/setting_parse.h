@@ -72,6 +72,14 @@ int setting_parse_trusted_ips(const struct setting *setting, const char *text, c
                               struct options *options, struct error *err);
 int setting_parse_real_ip_header(const struct setting *setting, const char *text,
                                  const char *source, struct options *options, struct error *err);
+int setting_parse_acme_hosts(const struct setting *setting, const char *text, const char *source,
+                             struct options *options, struct error *err);
+int setting_parse_acme_directory(const struct setting *setting, const char *text,
+                                 const char *source, struct options *options, struct error *err);
+int setting_parse_acme_challenge(const struct setting *setting, const char *text,
+                                 const char *source, struct options *options, struct error *err);
+int setting_parse_acme_key(const struct setting *setting, const char *text, const char *source,
+                           struct options *options, struct error *err);
 int setting_parse_nothing(const struct setting *setting, const char *text, const char *source,
                           struct options *options, struct error *err);
 

@@ -7,6 +7,8 @@
 
 #include "admin/server.h"
 #include "base/log.h"
+#include "control/acme.h"
+#include "control/acme_rows.h"
 #include "control/cluster.h"
 #include "control/commit.h"
 #include "control/config_events.h"
@@ -39,6 +41,8 @@ static bool shares_tickets(const struct control *control)
 static int compile_tls(struct control *control, struct snapshot *snapshot)
 {
     int rc = tls_compile(control->tls_compiler, control->config, snapshot);
+    if (!rc)
+        rc = acme_rows_compile(control->config, snapshot);
     if (rc || !shares_tickets(control))
         return rc;
     return ticket_keys_compile(control->config, control->options->ssl_session_timeout_s,
@@ -200,6 +204,11 @@ static void wait_all(void *arg, uint64_t limit_ms, void (*done)(void *arg, const
     cluster_wait_all(((struct control *)arg)->cluster, limit_ms, done, done_arg);
 }
 
+static json_t *acme(void *arg)
+{
+    return acme_to_json(((struct control *)arg)->acme);
+}
+
 static const struct admin_cluster admin_cluster = {
     .state = state,
     .status = status,
@@ -302,6 +311,17 @@ static int start_stapling(struct control *control, struct error *err)
     return is_wanted && control->tls.identity
                ? stapling_create(&control->loop, &settings, &control->stapling, err)
                : 0;
+}
+
+static int create_acme(struct control *control, struct error *err)
+{
+    const struct acme_settings settings = {.options = control->options,
+                                           .config = control->config,
+                                           .node_id = control->node_id.text,
+                                           .submit = start_submit,
+                                           .wait_all = wait_all,
+                                           .control = control};
+    return acme_create(&control->loop, &settings, &control->acme, err);
 }
 
 static int load_config(struct control *control, struct error *err)
@@ -433,6 +453,7 @@ static int start_admin(struct control *control, struct error *err)
         .set_log_level = set_log_level,
         .cluster = &admin_cluster,
         .metrics = options->has_metrics ? metrics_print : NULL,
+        .acme = acme,
         .tls = control->tls.identity ? &control->tls.admin : NULL,
         .guard = control->admin_setup.guard,
         .max_body_bytes = options->admin_max_body_bytes,
@@ -483,6 +504,8 @@ int start_node(struct control *control, uv_signal_cb on_signal, struct error *er
     if (!rc)
         rc = committer_create(control->config, cluster_store(control->cluster), publish_commit,
                               control, &control->committer);
+    if (!rc)
+        rc = create_acme(control, err);
     if (rc)
         return rc;
     expiry_start(&control->expiry, start_submit, control);
@@ -500,7 +523,9 @@ int start_node(struct control *control, uv_signal_cb on_signal, struct error *er
                           control->options->ssl_session_timeout_s, start_submit, control);
     if (!rc)
         rc = start_admin(control, err);
-    if (!rc)
+    if (!rc) {
         log_started(control->options);
+        acme_start(control->acme); /* not before validations can be answered */
+    }
     return rc;
 }

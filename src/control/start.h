@@ -26,6 +26,7 @@
 #include "control/ticket_keys.h"
 #include "control/tls_setup.h"
 
+struct acme;
 struct admin_server;
 struct cluster;
 struct committer;
@@ -80,6 +81,7 @@ struct control {
     struct cert_expiry cert_expiry;
     struct ticket_keys ticket_keys;
     struct stapling *stapling; /* NULL: nobody wants it */
+    struct acme *acme;         /* the same */
     uv_timer_t delay;          /* before the stop */
     bool is_delaying;
     bool is_handing_over; /* a new process has been started */

@@ -4,6 +4,7 @@
 
 #include <uv.h> /* error codes only */
 
+#include "model/acme_answers.h"
 #include "model/compiled_route.h"
 #include "model/compiled_service.h"
 #include "model/consumers.h"
@@ -42,6 +43,8 @@ void snapshot_unref(struct snapshot *snapshot)
         snapshot->destroy_streams(snapshot->streams);
     tls_names_destroy(snapshot->names);
     tls_ticket_ring_destroy(snapshot->ticket_ring);
+    acme_answers_destroy(snapshot->acme);
+    tls_names_destroy(snapshot->acme_names);
     consumers_unref(snapshot->consumers);
     for (uint32_t i = 0; i < snapshot->route_count; i++) {
         meter_unref(snapshot->routes[i].meter);

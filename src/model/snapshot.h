@@ -19,6 +19,7 @@
 #include "net/cidr.h"
 #include "net/proxy_protocol.h"
 
+struct acme_answers;     /* model/acme_answers.h */
 struct compiled_route;   /* model/compiled_route.h */
 struct compiled_service; /* model/compiled_service.h */
 struct consumers;        /* model/consumers.h */
@@ -124,6 +125,8 @@ struct snapshot {
     struct consumers *consumers;             /* referenced; NULL: not looked for */
     struct tls_names *names;                 /* owned: who we are by server name; NULL: none */
     struct tls_ticket_ring *ticket_ring;     /* owned: of sessions; NULL: the process's own */
+    struct acme_answers *acme;               /* owned: to validations by HTTP; NULL: none */
+    struct tls_names *acme_names;            /* owned: to those by TLS; NULL: none */
     struct router *router;                   /* owned; NULL until built */
     void (*destroy_router)(struct router *); /* a lower layer knows how */
     struct stream_router *streams;           /* the same for routes that are for streams */

@@ -228,6 +228,11 @@ static void note_failure(struct tls_io *io, SSL *ssl)
 static int shake_hands(struct tls_io *io, SSL *ssl)
 {
     int rc = SSL_do_handshake(ssl);
+    if (rc == 1 && SSL_is_server(ssl) && tls_server_is_validation(ssl)) {
+        SSL_shutdown(ssl);
+        io->failure = "validation by ACME, answered";
+        return UV_EPROTO;
+    }
     if (rc == 1)
         return 1;
     if (SSL_get_error(ssl, rc) == SSL_ERROR_WANT_READ)

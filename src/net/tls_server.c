@@ -23,15 +23,18 @@ struct tls_server {
     SSL_CTX *context;
     EVP_CIPHER *cipher; /* what tickets are sealed with, fetched once */
     tls_names_cb names;
-    tls_ring_cb ring; /* NULL: the seed's secrets do */
-    void *owner;      /* borrowed */
+    tls_names_cb acme_names; /* NULL: no validations */
+    tls_ring_cb ring;        /* NULL: the seed's secrets do */
+    void *owner;             /* borrowed */
     struct tls_tickets tickets;
 };
 
 /* What we speak, by preference (RFC 7301); the first where the listener offers HTTP/2. */
 static const unsigned char protocols_http2[] = "\x02h2\x08http/1.1\x08http/1.0";
 static const unsigned char protocols[] = "\x08http/1.1\x08http/1.0";
-static const char offers_http2; /* its address is the word for it */
+/* Their addresses are the words for it. */
+static const char offers_http2, is_validation;
+static const unsigned char acme_protocol[] = "acme-tls/1";
 
 void tls_server_offer(SSL *ssl, bool has_http2)
 {
@@ -49,11 +52,45 @@ static bool is_fit_for_http2(SSL *ssl)
            (exchange == NID_kx_ecdhe || exchange == NID_kx_dhe);
 }
 
+bool tls_server_is_validation(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl) == &is_validation;
+}
+
+/* A validation is known by its one protocol (RFC 8737, section 3) before anything else is chosen:
+ * with TLS 1.2 the certificate's turn is before ALPN's. Who validates has no certificate to show;
+ * so nothing of such a connection may count later, and it gets no ticket. */
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    static const unsigned char only_acme[] = "\x00\x0b\x0a"
+                                             "acme-tls/1";
+    struct tls_server *server = arg;
+    const unsigned char *list;
+    size_t len;
+    (void)alert;
+    if (!server->acme_names ||
+        SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &list,
+                                  &len) != 1 ||
+        len != sizeof(only_acme) - 1 || memcmp(list, only_acme, len) != 0 ||
+        !server->acme_names(server->owner))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    SSL_set_app_data(ssl, (void *)(uintptr_t)&is_validation);
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    SSL_set_num_tickets(ssl, 0);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *in, unsigned in_len, void *arg)
 {
     (void)arg;
     unsigned char *chosen;
+    if (tls_server_is_validation(ssl)) {
+        *out = acme_protocol;
+        *out_len = sizeof(acme_protocol) - 1;
+        return SSL_TLSEXT_ERR_OK;
+    }
     bool has_http2 = SSL_get_app_data(ssl) == &offers_http2 && is_fit_for_http2(ssl);
     const unsigned char *ours = has_http2 ? protocols_http2 : protocols;
     unsigned ours_len = (has_http2 ? sizeof(protocols_http2) : sizeof(protocols)) - 1;
@@ -70,6 +107,11 @@ static int on_certificate(SSL *ssl, void *arg)
     struct tls_server *server = arg;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     const struct tls_names *names = name ? server->names(server->owner) : NULL;
+    if (tls_server_is_validation(ssl)) {
+        names = name ? server->acme_names(server->owner) : NULL;
+        struct tls_identity *proof = names ? tls_names_find(names, str_of(name)) : NULL;
+        return proof && tls_identity_use(proof, ssl) == 0;
+    }
     struct tls_identity *identity = names ? tls_names_find(names, str_of(name)) : NULL;
     return !identity || tls_identity_use(identity, ssl) == 0;
 }
@@ -213,6 +255,12 @@ void tls_server_destroy(struct tls_server *server)
     EVP_CIPHER_free(server->cipher);
     tls_tickets_deinit(&server->tickets);
     free(server);
+}
+
+void tls_server_answer_acme(struct tls_server *server, tls_names_cb names)
+{
+    server->acme_names = names;
+    SSL_CTX_set_client_hello_cb(server->context, on_client_hello, server);
 }
 
 void tls_server_share_tickets(struct tls_server *server, tls_ring_cb ring)

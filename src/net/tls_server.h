@@ -47,10 +47,16 @@ int tls_server_create(const struct tls_server_settings *settings, tls_names_cb n
                       struct tls_server **ret, struct error *err);
 /* From now on secrets are asked for before the seed's are used. */
 void tls_server_share_tickets(struct tls_server *server, tls_ring_cb ring);
+/* From now on a client that speaks of nothing but "acme-tls/1" (RFC 8737) is shown who we are by
+ * these names, and its connection ends with the handshake. While there are none, or for another
+ * name, it is refused. */
+void tls_server_answer_acme(struct tls_server *server, tls_names_cb names);
 void tls_server_destroy(struct tls_server *server); /* NULL is fine; after its connections */
 
 struct ssl_ctx_st *tls_server_context(struct tls_server *server);
 /* Whether this connection may choose HTTP/2 by ALPN. */
 void tls_server_offer(struct ssl_st *ssl, bool has_http2);
+/* Whether it was a validation: nothing may follow on it. */
+bool tls_server_is_validation(const struct ssl_st *ssl);
 
 #endif

@@ -1,6 +1,7 @@
 #include "proxy/match.h"
 
 #include "base/log.h"
+#include "model/acme_answers.h"
 #include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -136,6 +137,25 @@ static bool is_for_another_host(const struct exchange *x)
     return name.len > 0 && !str_equal_nocase(name, http_span_str(&x->request, x->request.host));
 }
 
+/* An authority that validates a host is answered before any route is looked for; who asks for what
+ * is not under way gets what the routes say. */
+static bool answers_validation(struct exchange *x)
+{
+    const struct acme_answers *answers = x->config ? x->config->snapshot->acme : NULL;
+    if (!answers || (x->request.method != HTTP_GET && x->request.method != HTTP_HEAD))
+        return false;
+    struct str text =
+        acme_answers_find(answers, http_span_str(&x->request, x->request.host), x->path);
+    if (text.len == 0)
+        return false;
+    x->answer = (struct answer){.status = 200,
+                                .message = "",
+                                .is_intended = true,
+                                .content_type = STR("application/octet-stream"),
+                                .body = text};
+    return true;
+}
+
 bool match_exchange(struct exchange *x)
 {
     if (tls_is_misdirected(&x->client->conn->stream)) {
@@ -155,6 +175,8 @@ bool match_exchange(struct exchange *x)
         return false;
     }
     x->config = worker_lease_config(x->worker);
+    if (answers_validation(x))
+        return false;
     if (!find_route(x)) {
         answer(x, 404, "no Route matched with those values");
         return false;

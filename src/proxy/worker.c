@@ -348,6 +348,12 @@ static const struct tls_names *names_of_config(void *owner)
     return snapshot ? snapshot->names : NULL;
 }
 
+static const struct tls_names *acme_names_of_config(void *owner)
+{
+    const struct snapshot *snapshot = worker_look_at_config(owner);
+    return snapshot ? snapshot->acme_names : NULL;
+}
+
 static const struct tls_ticket_ring *ring_of_config(void *owner)
 {
     const struct snapshot *snapshot = worker_look_at_config(owner);
@@ -455,8 +461,10 @@ int worker_start(const struct worker_settings *settings, unsigned index, struct 
         access_log_set_format(worker->access_log, settings->access_log_format);
     if (rc == 0 && settings->tls)
         rc = tls_server_create(settings->tls, names_of_config, worker, &worker->tls, err);
-    if (rc == 0 && worker->tls)
+    if (rc == 0 && worker->tls) {
         tls_server_share_tickets(worker->tls, ring_of_config);
+        tls_server_answer_acme(worker->tls, acme_names_of_config);
+    }
     if (rc == 0 && settings->stream_tls)
         rc = tls_server_create(settings->stream_tls, names_of_config, worker, &worker->stream_tls,
                                err);

@@ -344,7 +344,8 @@ class TestTheDocumentation:
 
     @pytest.mark.consul
     def test_the_table_is_what_is_printed(self, new_tls_weir, consul):
-        weir = new_tls_weir(CONSUL_ADDR=consul.address, SSL_STAPLING="on")
+        weir = new_tls_weir(CONSUL_ADDR=consul.address, SSL_STAPLING="on", ACME_AGREE_TOS="on",
+                            ACME_HOSTS="a.example", ACME_DIRECTORY="http://127.0.0.1:1/")
         printed = read(weir)
         listed = {}
         text = (REPOSITORY / "docs/metrics.md").read_text(encoding="utf-8")
