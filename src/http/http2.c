@@ -250,6 +250,7 @@ static void take_head(struct http2_session *session, const nghttp2_frame *frame)
         take_trailers(session, id);
         return;
     }
+    http2_head_end(&session->head, is_last);
     session->events->on_request(session->owner, id, &session->head, is_last);
 }
 
@@ -491,6 +492,7 @@ static int greet(struct http2_session *session)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)session->max_head_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     int rc = nghttp2_submit_settings(session->nghttp2, NGHTTP2_FLAG_NONE, settings,
                                      sizeof(settings) / sizeof(settings[0]));

@@ -31,6 +31,7 @@ void http2_head_begin(struct http2_head *head, bool is_trailers)
     head->bytes = 0;
     head->is_trailers = is_trailers;
     head->method = head->path = head->authority = (struct http_span){0, 0};
+    head->is_connect = head->has_protocol = head->is_websocket = false;
     head->is_of_head_request = false;
     head->refused_status = 0;
     head->reason = NULL;
@@ -81,12 +82,20 @@ static void keep_pseudo(struct http2_head *head, struct str value, struct http_s
 
 static void take_method(struct http2_head *head, struct str value)
 {
-    if (str_equal(value, STR("CONNECT")))
-        http2_head_refuse(head, 405, "CONNECT and TRACE are not served");
-    else if (!http1_is_token(value))
+    head->is_connect = str_equal(value, STR("CONNECT"));
+    if (!http1_is_token(value))
         http2_head_refuse(head, 400, "bad :method");
     else
-        keep_pseudo(head, value, &head->method);
+        keep_pseudo(head, head->is_connect ? STR("GET") : value, &head->method);
+}
+
+/* For more than WebSocket there is nothing to map it to (RFC 8441, section 4). */
+static void take_protocol(struct http2_head *head, struct str value)
+{
+    head->has_protocol = true;
+    head->is_websocket = str_equal_nocase(value, STR("websocket"));
+    if (!head->is_websocket)
+        http2_head_refuse(head, 501, "unknown :protocol");
 }
 
 static void take_path(struct http2_head *head, struct str value)
@@ -111,6 +120,8 @@ static void take_pseudo(struct http2_head *head, struct str name, struct str val
     } else if (str_equal(name, STR(":scheme"))) {
         if (!str_equal_nocase(value, STR("https")) && !str_equal_nocase(value, STR("http")))
             http2_head_refuse(head, 400, "bad :scheme");
+    } else if (str_equal(name, STR(":protocol"))) {
+        take_protocol(head, value);
     } else {
         http2_head_refuse(head, 400, "unknown pseudo field");
     }
@@ -157,6 +168,13 @@ static void take_cookie(struct http2_head *head, struct str value)
     put(head, &head->cookies, value);
 }
 
+/* What stands in for them is the gateway's business (RFC 8441, section 5). */
+static bool is_of_handshake(struct str name)
+{
+    return str_equal(name, STR("sec-websocket-key")) ||
+           str_equal(name, STR("sec-websocket-accept"));
+}
+
 static void take_field(struct http2_head *head, struct str name, struct str value)
 {
     if (!http1_is_token(name) || !is_text(value))
@@ -165,6 +183,10 @@ static void take_field(struct http2_head *head, struct str name, struct str valu
         return;
     else if (head->is_trailers)
         put_line(head, name, value);
+    else if (head->is_connect && str_equal(name, STR("content-length")))
+        http2_head_refuse(head, 400, "CONNECT with a Content-Length");
+    else if (head->is_connect && is_of_handshake(name))
+        return;
     else if (str_equal(name, STR("host")))
         take_host(head, name, value);
     else if (str_equal(name, STR("cookie")))
@@ -188,6 +210,16 @@ void http2_head_add(struct http2_head *head, struct str name, struct str value)
     } else {
         take_field(head, name, value);
     }
+}
+
+void http2_head_end(struct http2_head *head, bool is_last)
+{
+    if (head->is_connect && !head->has_protocol)
+        http2_head_refuse(head, 405, "CONNECT and TRACE are not served");
+    else if (head->has_protocol && !head->is_connect)
+        http2_head_refuse(head, 400, ":protocol without CONNECT");
+    else if (head->has_protocol && is_last)
+        http2_head_refuse(head, 400, "a tunnel that is closed at once");
 }
 
 /* --- the text --- */

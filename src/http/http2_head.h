@@ -28,6 +28,9 @@ struct http2_head {
     struct buf lines;   /* all other fields */
     struct buf cookies; /* joined (RFC 9113, section 8.2.3) */
     struct http_span method, path, authority;
+    bool is_connect;
+    bool has_protocol;
+    bool is_websocket; /* asked for by an extended CONNECT; the text says GET, and no more of it */
     bool is_of_head_request; /* also when it is refused */
     uint16_t refused_status; /* 0: not refused */
     const char *reason;      /* constant */
@@ -41,6 +44,8 @@ void http2_head_begin(struct http2_head *head, bool is_trailers);
 /* What is bad or too much sets refused_status; the first reason stays. */
 void http2_head_add(struct http2_head *head, struct str name, struct str value);
 void http2_head_refuse(struct http2_head *head, uint16_t status, const char *reason);
+/* All fields were there; is_last: and nothing comes behind them. May refuse it as a whole. */
+void http2_head_end(struct http2_head *head, bool is_last);
 /* It has been used: large buffers are given back. */
 void http2_head_rest(struct http2_head *head);
 

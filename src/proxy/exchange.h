@@ -85,11 +85,12 @@ struct exchange {
 
     /* The request. */
     enum request_part request_part;
-    bool wants_upgrade;      /* the upstream is asked for another protocol */
-    bool is_replayable;      /* `kept` holds the content from its start */
-    bool has_sent_head;      /* to the upstream of this try */
-    bool is_send_broken;     /* the upstream takes no more bytes, but may still respond */
-    uint16_t refused_status; /* by the parser or a limit; 0: not refused */
+    bool wants_upgrade;       /* the upstream is asked for another protocol */
+    struct str websocket_key; /* by a CONNECT of HTTP/2, with this key of ours; else empty */
+    bool is_replayable;       /* `kept` holds the content from its start */
+    bool has_sent_head;       /* to the upstream of this try */
+    bool is_send_broken;      /* the upstream takes no more bytes, but may still respond */
+    uint16_t refused_status;  /* by the parser or a limit; 0: not refused */
     const char *refused_reason;
     const char *refused_message; /* for the client; NULL: the status's own */
     uint64_t request_bytes;      /* of content so far */

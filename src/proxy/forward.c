@@ -344,7 +344,10 @@ size_t forward_write_response(const struct forward_response *response, char *out
     const struct http_head *head = response->head;
     struct writer writer = writer_on(out, size);
 
-    put_status_line(&writer, head);
+    if (response->is_switch && response->is_connect)
+        WRITER_LITERAL(&writer, "HTTP/1.1 200 OK\r\n");
+    else
+        put_status_line(&writer, head);
     put_fields_of_response(&writer, head);
     if (!head->first[HEADER_SERVER])
         WRITER_LITERAL(&writer, "Server: weir\r\n");

@@ -56,6 +56,7 @@ struct forward_response {
     bool has_body;             /* false: also no framing but a Content-Length that is as told */
     bool keep_alive;           /* another request may follow */
     bool is_switch;            /* a 101 that the client has asked for */
+    bool is_connect;           /* by a CONNECT of HTTP/2, to which 200 says so */
     uint8_t client_minor_version;
     const char *request_id;
     struct str date;              /* for a response that came without one */

@@ -2,6 +2,7 @@
 
 #include "http/http2_head.h"
 #include "http/traceparent.h"
+#include "http/websocket.h"
 #include "model/target_state.h"
 #include "plugins/chain.h"
 #include "proxy/downstream.h"
@@ -193,6 +194,24 @@ void request_take(struct exchange *x, const char *bytes, size_t len)
 
 /* --- HTTP/2 --- */
 
+#define WEBSOCKET_LINES "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-key: "
+#define WEBSOCKET_LINES_BYTES (sizeof(WEBSOCKET_LINES) + WEBSOCKET_KEY_BYTES + 2)
+
+/* A CONNECT for it is to the upstream the request that HTTP/1.1 has in its place (RFC 8441, section
+ * 5). Its lines take the place of the text's empty one. Returns the length. */
+static size_t ask_for_websocket(struct exchange *x, char *text, size_t len)
+{
+    uint64_t random[2] = {random_next(&x->worker->random), random_next(&x->worker->random)};
+    char *at = text + len - 2;
+    memcpy(at, WEBSOCKET_LINES, sizeof(WEBSOCKET_LINES) - 1);
+    at += sizeof(WEBSOCKET_LINES) - 1;
+    websocket_write_key((const uint8_t *)random, at);
+    x->websocket_key = str_make(at, WEBSOCKET_KEY_BYTES);
+    at += WEBSOCKET_KEY_BYTES;
+    memcpy(at, "\r\n\r\n", 4);
+    return (size_t)(at + 4 - text);
+}
+
 void request_take_head(struct exchange *x, const struct http2_head *head, bool is_last)
 {
     if (head->refused_status) {
@@ -202,12 +221,15 @@ void request_take_head(struct exchange *x, const struct http2_head *head, bool i
         return;
     }
     size_t len = http2_head_text_bytes(head);
-    char *text = arena_alloc(&x->arena, len);
+    char *text = arena_alloc(&x->arena, len + WEBSOCKET_LINES_BYTES);
     if (!text) {
         exchange_refuse(x, 500, "out of memory");
         return;
     }
     http2_head_write(head, text);
+    if (head->is_websocket)
+        len = ask_for_websocket(x, text, len);
+    is_last = is_last || head->is_websocket; /* what follows is no content */
     if (http1_take_head(&x->request_parser, text, len, is_last) == HTTP1_DONE) {
         begin_body(x);
         return;
@@ -226,6 +248,10 @@ static bool is_past_length(const struct exchange *x, size_t more)
 
 void request_take_content(struct exchange *x, struct str bytes)
 {
+    if (x->is_tunnel) {
+        tunnel_from_client(x, bytes.ptr, bytes.len);
+        return;
+    }
     if (x->refused_status || x->request_part != REQUEST_BODY)
         return;
     if (is_past_length(x, bytes.len))
@@ -236,6 +262,12 @@ void request_take_content(struct exchange *x, struct str bytes)
 
 void request_take_end(struct exchange *x, struct str trailers)
 {
+    if (x->websocket_key.len > 0) { /* of what is, or will be, a tunnel */
+        x->has_client_ended = true;
+        if (x->is_tunnel)
+            tunnel_client_ended(x, 0);
+        return;
+    }
     if (x->refused_status || x->request_part != REQUEST_BODY)
         return;
     if (x->request.framing == HTTP_BY_LENGTH && x->request_bytes < x->request.content_length) {
@@ -322,6 +354,8 @@ void request_drop_rest(struct exchange *x)
 
 static bool wants_bytes(const struct exchange *x)
 {
+    if (x->websocket_key.len > 0 && !x->is_tunnel)
+        return x->is_send_broken; /* it has to wait for the switch, or is dropped */
     if (x->request_part == REQUEST_DONE && !x->is_tunnel)
         return x->client->conn->early == NULL; /* read on only to see it leave */
     if (x->refused_status || x->is_send_broken)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "balance/balancer.h"
+#include "http/websocket.h"
 #include "net/stream_pipe.h"
 #include "proxy/access.h"
 #include "proxy/downstream.h"
@@ -109,6 +110,7 @@ static size_t write_head(struct exchange *x)
         .has_body = x->client_framing != HTTP_NO_BODY,
         .keep_alive = x->keep_client,
         .is_switch = x->reply->head.status == 101,
+        .is_connect = x->websocket_key.len > 0,
         .client_minor_version = x->request.minor_version,
         .request_id = x->request_id,
         .date = str_make(worker->clock.http_text, WALL_CLOCK_HTTP_BYTES),
@@ -155,10 +157,26 @@ static void begin_after_interim(struct exchange *x, size_t *len)
     begin_head(x);
 }
 
-/* An upstream may switch protocols only for a request that asked for it, and has to say to what. */
-static bool is_switch(const struct exchange *x)
+/* Where the key is ours, so is it to check the answer; the client has no use for that. */
+static bool has_accepted(struct exchange *x)
 {
-    return x->reply->head.status == 101 && x->wants_upgrade && x->reply->head.has_upgrade;
+    struct http_head *head = &x->reply->head;
+    bool is_right = false;
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (!str_equal_nocase(http_field_name(head, &head->fields[i]), STR("Sec-WebSocket-Accept")))
+            continue;
+        head->fields[i].is_hop_by_hop = true;
+        is_right =
+            websocket_is_accepted(x->websocket_key, http_field_value(head, &head->fields[i]));
+    }
+    return is_right;
+}
+
+/* An upstream may switch protocols only for a request that asked for it, and has to say to what. */
+static bool is_switch(struct exchange *x)
+{
+    return x->reply->head.status == 101 && x->wants_upgrade && x->reply->head.has_upgrade &&
+           (x->websocket_key.len == 0 || has_accepted(x));
 }
 
 /* True when the final head is there, or that of a switch; the rest is content. A target that says
@@ -173,8 +191,9 @@ static bool take_head(struct exchange *x, const char **bytes, size_t *len)
             return true;
         if (result == HTTP1_REFUSED || x->reply->head.status == 101) {
             try_fail(x, TRY_BAD_RESPONSE, 0,
-                     result == HTTP1_REFUSED ? x->reply->parser.reason
-                                             : "it switched protocols without being asked");
+                     result == HTTP1_REFUSED    ? x->reply->parser.reason
+                     : x->websocket_key.len > 0 ? "it switched to something else than WebSocket"
+                                                : "it switched protocols without being asked");
             return false;
         }
         if (x->reply->head.status >= 200)
@@ -191,6 +210,11 @@ static bool take_head(struct exchange *x, const char **bytes, size_t *len)
 
 static bool begin_response(struct exchange *x, struct str *ret_head)
 {
+    /* To a CONNECT any 2xx would say that there is a tunnel. */
+    if (x->websocket_key.len > 0 && x->reply->head.status < 300 && x->reply->head.status != 101) {
+        exchange_refuse_saying(x, 502, "the upstream did not switch to WebSocket");
+        return false;
+    }
     if (x->head_ms == 0)
         x->head_ms = worker_now(x->worker);
     wall_clock_turn(&x->worker->clock, worker_now(x->worker));
@@ -302,6 +326,8 @@ static void switch_protocol(struct exchange *x, struct str head, const char *byt
     const struct client_part part = {
         .head = head, .pieces = &piece, .count = 1, .total = len, .framing = HTTP_UNTIL_CLOSE};
     x->body_bytes = len;
+    if (x->websocket_key.len > 0)
+        x->status = 200; /* which is what the client is told */
     x->response_part = RESPONSE_BODY;
     write_to_client(x, &part);
     tunnel_begin(x);
@@ -420,6 +446,8 @@ void response_answer(struct exchange *x)
 
     wall_clock_turn(&worker->clock, now_ms);
     x->keep_client = may_keep_client(x);
+    if (x->websocket_key.len > 0 && x->answer.status < 300) /* a plugin's; there is no tunnel */
+        x->answer = (struct answer){.status = 400, .message = "no WebSocket is served here"};
     if (x->plugins)
         access_answer(x);
     const struct answer_context context = {

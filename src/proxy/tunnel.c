@@ -78,6 +78,15 @@ void tunnel_upstream_drained(struct exchange *x)
         stream_end_writing(&x->upstream->stream);
 }
 
+/* To a connection of HTTP/1 its close says so, which follows. */
+static void end_towards_client(struct exchange *x)
+{
+    const struct client_part part = {.framing = HTTP_UNTIL_CLOSE, .is_last = true};
+    x->response_part = RESPONSE_DONE;
+    if (!x->is_client_gone && x->client->verbs->write(x->client, &part))
+        x->is_client_gone = true;
+}
+
 /* A reset is passed on as one. It is no fault of the target's that counts: the protocol is not
  * ours to judge, and a peer may end so by habit. */
 void tunnel_upstream_ended(struct exchange *x, int error)
@@ -85,10 +94,10 @@ void tunnel_upstream_ended(struct exchange *x, int error)
     if (error)
         x->is_client_gone = true;
     else
-        x->response_part = RESPONSE_DONE;
+        end_towards_client(x);
 }
 
 void tunnel_timed_out(struct exchange *x)
 {
-    x->response_part = RESPONSE_DONE;
+    end_towards_client(x);
 }

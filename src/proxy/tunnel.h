@@ -1,5 +1,7 @@
 /* tunnel.h - an exchange whose upstream has switched to another protocol (WebSocket and the like):
- * from its 101 on bytes go both ways as they come (RFC 9110, section 7.8; RFC 6455).
+ * from its 101 on bytes go both ways as they come (RFC 9110, section 7.8; RFC 6455). Its client is
+ * a connection of HTTP/1, or a stream of HTTP/2 that was opened by CONNECT for WebSocket (RFC
+ * 8441).
  *
  * A client that ends its side is passed on as such; when the upstream ends, so does the exchange.
  * A tunnel in which nothing moves for the service's read_timeout is closed.

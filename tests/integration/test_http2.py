@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import ssl
 import subprocess
 import threading
 
@@ -10,7 +9,7 @@ import pytest
 
 from support import http2, wire
 from support.backends import Backend, chunked, response
-from support.http2 import END_HEADERS, END_STREAM, HEADERS, Client
+from support.http2 import END_HEADERS, END_STREAM, HEADERS, Client, tls_context
 from support.ports import free_port
 from support.waiting import eventually
 from support.weir import Weir
@@ -77,14 +76,6 @@ def test_a_long_answer_of_a_plugin_arrives_whole(new_http2_weir):
     assert node.get("/").text == body
     with Client(node.proxy_port) as client:
         assert client.get("/").body == body.encode()
-
-
-def tls_context(*protocols):
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(list(protocols))
-    return context
 
 
 def upstream_headers(answer):

@@ -10,6 +10,7 @@ import websockets
 
 from support.backends import response
 from support.waiting import eventually
+from support.websocket import WebSocketServer
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n\r\n"
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "echo")]
@@ -54,35 +55,6 @@ def tunnel(weir, target="/s", headers=UPGRADE):
     head = client.reader.response_head()
     assert head.status == 101, head
     return client, head
-
-
-class WebSocketServer:
-    """An echo server by a library that others use too."""
-
-    def __init__(self):
-        self._loop = asyncio.new_event_loop()
-        self.port = None
-        is_up = threading.Event()
-
-        async def serve():
-            async def echo(socket):
-                async for message in socket:
-                    await socket.send(message)
-            server = await websockets.serve(echo, "127.0.0.1", 0, max_size=None)
-            self.port = server.sockets[0].getsockname()[1]
-            is_up.set()
-            await asyncio.Future()
-
-        def run():
-            try:
-                self._loop.run_until_complete(serve())
-            except RuntimeError:  # stopped
-                pass
-        threading.Thread(target=run, daemon=True).start()
-        assert is_up.wait(30)
-
-    def stop(self):
-        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ END_HEADERS, PADDED = 4, 8
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED, \
     FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, \
     ENHANCE_YOUR_CALM = range(12)
-MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 3, 4
+MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, ENABLE_CONNECT_PROTOCOL = 3, 4, 8
 LARGEST_WINDOW = 2 ** 31 - 1
 
 
@@ -73,6 +73,15 @@ def frame(kind, flags=0, stream=0, payload=b""):
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
+def tls_context(*protocols):
+    """That takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(list(protocols))
+    return context
+
+
 class Client:
     """One connection. `windows`: by how much to open those of the connection and of each stream at
     once, as clients do; None: 65,535 each, and nothing is opened by itself."""
@@ -88,7 +97,8 @@ class Client:
         self.next_stream = 1
         self.goaway = None
         self.settings = {}
-        self.windows = {}  # bytes that we may send: by stream, 0 the connection's
+        self.windows = {}  # by how much they were opened: by stream, 0 the connection's
+        self.sent = {}  # bytes of content: by stream, 0 all of them
         self.data_frames = []  # (stream, length) in the order they came
         self.pongs = 0
         self.is_polite = True  # answers pings and settings
@@ -140,6 +150,14 @@ class Client:
         for number, part in enumerate(parts):
             is_last = ends and number == len(parts) - 1
             self.send_frame(DATA, END_STREAM if is_last else 0, stream, part)
+            for which in (0, stream):
+                self.sent[which] = self.sent.get(which, 0) + len(part)
+
+    def room(self, stream):
+        """How much content the server's windows let us send now."""
+        initial = {0: 65535, stream: self.settings.get(INITIAL_WINDOW_SIZE, 65535)}
+        return max(0, min(initial[which] + self.windows.get(which, 0) - self.sent.get(which, 0)
+                          for which in (0, stream)))
 
     def open_window(self, stream, by):
         self.send_frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", by))

@@ -18,6 +18,7 @@ struct head_case {
 };
 
 #define START ":method", "GET", ":scheme", "https", ":authority", "a.b:8443", ":path", "/x?y"
+#define CONNECT ":method", "CONNECT", ":authority", "a", ":path", "/x"
 #define LINES "GET /x?y HTTP/2.0\r\nhost: a.b:8443\r\n"
 
 static const struct head_case requests[] = {
@@ -39,11 +40,19 @@ static const struct head_case requests[] = {
     {{":path", ""}, "400 bad :path"},
     {{":method", "G T"}, "400 bad :method"},
     {{":method", ""}, "400 bad :method"},
-    {{":method", "CONNECT", ":path", ""}, "405 CONNECT and TRACE are not served"},
+    {{":method", "CONNECT", ":authority", "a"}, "405 CONNECT and TRACE are not served"},
+    {{CONNECT, ":protocol", "websocket"}, "GET /x HTTP/2.0\r\nhost: a\r\n\r\n"},
+    {{":protocol", "WebSocket", CONNECT, "sec-websocket-key", "k", "sec-websocket-version", "13"},
+     "GET /x HTTP/2.0\r\nhost: a\r\nsec-websocket-version: 13\r\n\r\n"},
+    {{CONNECT, ":protocol", "websocket", "content-length", "0"},
+     "400 CONNECT with a Content-Length"},
+    {{CONNECT, ":protocol", "connect-udp"}, "501 unknown :protocol"},
+    {{CONNECT, ":protocol", ""}, "501 unknown :protocol"},
     {{":authority", "a b"}, "400 bad :authority"},
     {{":authority", "a\r\nb: c"}, "400 bad :authority"},
     {{":scheme", "ftp"}, "400 bad :scheme"},
-    {{":protocol", "websocket"}, "400 unknown pseudo field"},
+    {{START, ":protocol", "websocket"}, "400 :protocol without CONNECT"},
+    {{":unknown", "x"}, "400 unknown pseudo field"},
 };
 
 static const struct head_case trailers[] = {
@@ -80,9 +89,28 @@ static void fields_become_the_text_of_a_head(void **state)
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         http2_head_begin(&head, false);
         add_all(&head, requests[i].fields);
+        http2_head_end(&head, false);
         say(&head, text, sizeof(text));
         assert_string_equal(text, requests[i].text);
     }
+    http2_head_deinit(&head);
+}
+
+static void a_tunnel_that_ends_with_its_head_is_none(void **state)
+{
+    (void)state;
+    const char *const fields[2 * MAX_FIELDS] = {CONNECT, ":protocol", "websocket"};
+    struct http2_head head;
+    char text[MAX_BYTES];
+    http2_head_init(&head, MAX_BYTES);
+    http2_head_begin(&head, false);
+    add_all(&head, fields);
+    assert_true(head.is_websocket);
+    http2_head_end(&head, true);
+    say(&head, text, sizeof(text));
+    assert_string_equal(text, "400 a tunnel that is closed at once");
+    http2_head_begin(&head, false);
+    assert_false(head.is_websocket);
     http2_head_deinit(&head);
 }
 
@@ -132,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_become_the_text_of_a_head),
+        cmocka_unit_test(a_tunnel_that_ends_with_its_head_is_none),
         cmocka_unit_test(trailers_are_lines_of_fields_that_may_stand_there),
         cmocka_unit_test(a_head_has_a_largest_size),
     };
