@@ -74,7 +74,8 @@ void tunnel_client_ended(struct exchange *x, int error)
 
 void tunnel_upstream_drained(struct exchange *x)
 {
-    if (x->has_client_ended && stream_queued(&x->upstream->stream) == 0)
+    /* The upstream may have ended, and the client still take what it sent. */
+    if (x->upstream && x->has_client_ended && stream_queued(&x->upstream->stream) == 0)
         stream_end_writing(&x->upstream->stream);
 }
 

@@ -243,6 +243,21 @@ class TestEnd:
         assert any('"GET /ws HTTP/2.0" 200 1000000 ' in line
                    for line in eventually(lambda: len(weir.access_log()) > 1 and weir.access_log()))
 
+    def test_a_client_may_end_its_side_while_it_takes_the_rest(self, weir, new_backend):
+        def burst(request, connection):
+            connection.send(switch(request) + b"y" * 80_000)
+            connection.close()
+        backend = serve(weir, new_backend, burst)
+        with Client(weir.proxy_port, windows=None) as client:
+            socket = Socket(client)
+            assert socket.exactly(65535) == b"y" * 65535
+            eventually(lambda: backend.open_connections == 0)
+            socket.end()
+            client.round_trip()
+            client.open_window(0, 100_000)
+            client.open_window(socket.stream, 100_000)
+            assert socket.rest() == b"y" * (80_000 - 65535)
+
     def test_a_reset_is_passed_on_both_ways(self, weir, new_backend):
         echo = Echo()
         backend = serve(weir, new_backend, echo)
