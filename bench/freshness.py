@@ -15,13 +15,14 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from contextlib import ExitStack, contextmanager
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from gateways import find_program  # noqa: E402
-from machine import description, exit_on_signals  # noqa: E402
+from machine import BenchError, description, exit_on_signals  # noqa: E402
 from support.certificates import certify  # noqa: E402
 from support.consul import Consul  # noqa: E402
 from support.ports import free_port  # noqa: E402
@@ -34,6 +35,8 @@ STAMPS = 65536
 RATE = 1000          # requests/s
 QUIET_MS = 60        # after a removal: what comes later than this is counted as late
 CHURN = 100          # changes/s elsewhere
+ROUNDS_MAX = 3       # of load, to see all changes of a case
+LOST_TIMES = 5       # so often state is lost, in a full run
 PARTS = ("changes", "cpu", "lost", "rolling", "idle", "sockets")
 
 
@@ -50,8 +53,52 @@ def percentile(values, share):
 
 
 def line_of(values):
+    if not values:
+        return "    none"
     return (f"{percentile(values, 50):8.2f} {percentile(values, 99):8.2f} {max(values):8.2f}"
             f"   ({len(values)})")
+
+
+class Results:
+    """What has been measured so far, for tables, and which cases could not be measured."""
+
+    def __init__(self):
+        self.changes = []  # (pool and elsewhere, kind, values)
+        self.cpu = []      # (pool and elsewhere, gateway, share, failed)
+        self.others = []   # (case, figure, what is wanted)
+        self.broken = []
+
+    def run(self, name, measure, *arguments):
+        """A case that breaks is tried once more, then named, and the next one goes on."""
+        for is_last in (False, True):
+            try:
+                measure(*arguments)
+                return
+            except Exception as error:  # pylint: disable=broad-except
+                traceback.print_exc()
+                print(f"{name}: {'not measured' if is_last else 'once more'}: {error!r}",
+                      flush=True)
+        self.broken.append(name)
+
+    def print_tables(self):
+        if self.changes:
+            print("\n| pool, elsewhere | ms from the commit | p50 | p99 | max | of |\n"
+                  "| --- | --- | ---: | ---: | ---: | ---: |")
+            for case, kind, values in self.changes:
+                figures = [f"{percentile(values, 50):.1f}", f"{percentile(values, 99):.1f}",
+                           f"{max(values):.1f}"] if values else ["", "", ""]
+                print(f"| {case} | {kind} | {' | '.join(figures)} | {len(values)} |")
+        if self.cpu:
+            print("\n| pool, elsewhere | gateway | CPU | failed |\n| --- | --- | ---: | ---: |")
+            for case, gateway, share, failed in self.cpu:
+                print(f"| {case} | {gateway} | {share * 100:.1f} % | {failed} |")
+        if self.others:
+            print("\n| case | measured | wanted |\n| --- | --- | --- |")
+            for row in self.others:
+                print(f"| {' | '.join(row)} |")
+        for name in self.broken:
+            print(f"\nNot measured: {name}")
+        sys.stdout.flush()
 
 
 @contextmanager
@@ -78,7 +125,7 @@ class Catalog:
     """Consul's catalog over one connection: PUT, and when it was sent."""
 
     def __init__(self, port):
-        self._http = http.client.HTTPConnection("127.0.0.1", port)
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def put(self, path, body):
         text = json.dumps(body)
@@ -122,7 +169,8 @@ def cpu_seconds(pid):
 
 
 def count_sockets(pid, port):
-    own, count = set(), 0
+    """Each once: the kernel's table repeats itself when it changes under the reader."""
+    own, found = set(), set()
     for name in os.listdir(f"/proc/{pid}/fd"):
         try:
             own.add(os.readlink(f"/proc/{pid}/fd/{name}"))
@@ -131,8 +179,9 @@ def count_sockets(pid, port):
     with open("/proc/net/tcp", encoding="ascii") as table:
         for line in table:
             fields = line.split()
-            count += fields[2].endswith(f":{port:04X}") and f"socket:[{fields[9]}]" in own
-    return count
+            if fields[2].endswith(f":{port:04X}"):
+                found.add(f"socket:[{fields[9]}]")
+    return len(own & found)
 
 
 class Rig:
@@ -193,7 +242,41 @@ class Rig:
             failures.extend(line for line in answers if line.split()[2] != "200")
 
 
-def measure_changes(arguments, pool, is_churning, count):
+class Changes:
+    """What a case of changes has measured so far."""
+
+    def __init__(self):
+        self.adds, self.removes, self.floor = [], [], []
+        self.missed = self.late = 0
+        self.failures = []
+
+    def one(self, rig, seen, weight):
+        """An instance comes, and goes."""
+        address = rig.next_address()
+        at = rig.catalog.add("bench", address, rig.port, weight)
+        deadline = time.monotonic() + 2
+        while not rig.stamp(address)[0] and time.monotonic() < deadline:
+            time.sleep(0.001)
+        first = rig.stamp(address)[0]
+        if not first:
+            self.missed += 1
+        else:
+            self.adds.append((first - at) / 1e6)
+        time.sleep(0.02)
+        while struct.unpack_from("Q", seen)[0] <= at and time.monotonic() < deadline:
+            time.sleep(0.001)
+        stamp = struct.unpack_from("Q", seen)[0]
+        if stamp > at:
+            self.floor.append((stamp - at) / 1e6)
+        at = rig.catalog.remove("bench", address)
+        time.sleep(QUIET_MS / 1000)
+        _, last, requests = rig.stamp(address)
+        self.removes.append(max(0, (last - at) / 1e6))
+        time.sleep(0.005)
+        self.late += rig.stamp(address)[2] - requests
+
+
+def measure_changes(arguments, results, pool, is_churning):
     with ExitStack() as stack:
         rig = Rig(arguments, stack)
         rig.fill(pool)
@@ -209,38 +292,30 @@ def measure_changes(arguments, pool, is_churning, count):
         # In a pool of ten a newcomer gets its share; in a larger one that would be a request every
         # tenth of a second or second, so there its weight makes it four of five.
         weight = 1 if pool <= 10 else min(pool * 4, 65535)
-        adds, removes, floor, missed, late, failures = [], [], [], 0, 0, []
-        seconds = int(count * (0.14 if pool <= 100 else 0.2)) + 3
+        changes, done, requests = Changes(), 0, 0
         cpu, began = cpu_seconds(rig.weir.pid), time.monotonic()
-        with rig.load(seconds, failures):
-            for _ in range(count):
-                if time.monotonic() - began > seconds - 1:
-                    break
-                address = rig.next_address()
-                at = rig.catalog.add("bench", address, rig.port, weight)
-                deadline = time.monotonic() + 2
-                while not rig.stamp(address)[0] and time.monotonic() < deadline:
-                    time.sleep(0.001)
-                first = rig.stamp(address)[0]
-                if not first:
-                    missed += 1
-                else:
-                    adds.append((first - at) / 1e6)
-                stamp = struct.unpack_from("Q", seen)[0]
-                if stamp > at:
-                    floor.append((stamp - at) / 1e6)
-                time.sleep(0.02)
-                at = rig.catalog.remove("bench", address)
-                time.sleep(QUIET_MS / 1000)
-                _, last, requests = rig.stamp(address)
-                removes.append(max(0, (last - at) / 1e6))
-                time.sleep(0.005)
-                late += rig.stamp(address)[2] - requests
+        for _ in range(ROUNDS_MAX):  # a busy machine needs more of them
+            seconds = int((arguments.changes - done) * (0.14 if pool <= 100 else 0.2)) + 3
+            round_began, requests = time.monotonic(), requests + seconds * RATE
+            with rig.load(seconds, changes.failures):
+                while done < arguments.changes and time.monotonic() < round_began + seconds - 1:
+                    changes.one(rig, seen, weight)
+                    done += 1
+            if done == arguments.changes:
+                break
         cpu = (cpu_seconds(rig.weir.pid) - cpu) / (time.monotonic() - began)
+        elsewhere = f"{CHURN} changes/s" if is_churning else "quiet"
         name = f"{pool:>5} {'churn' if is_churning else 'quiet':>6}"
-        print(f"{name}  add      {line_of(adds)}\n{name}  remove   {line_of(removes)}\n"
-              f"{name}  watcher  {line_of(floor)}\n{name}  failed {len(failures)}, missed {missed}, "
-              f"late {late}, CPU {cpu * 100:.1f} %", flush=True)
+        for kind, values in (("add", changes.adds), ("remove", changes.removes),
+                             ("watcher", changes.floor)):
+            print(f"{name}  {kind:<8} {line_of(values)}", flush=True)
+            results.changes.append((f"{pool}, {elsewhere}", kind, values))
+        print(f"{name}  failed {len(changes.failures)} of {requests}, missed {changes.missed}, "
+              f"late {changes.late}, CPU {cpu * 100:.1f} %", flush=True)
+        results.others.append((
+            f"pool of {pool}, {elsewhere}: {done} instances came and went",
+            f"{len(changes.failures)} of {requests:,} failed, {changes.missed} missed, "
+            f"{changes.late} late, CPU {cpu * 100:.1f} %", "none failed"))
 
 
 @contextmanager
@@ -255,6 +330,14 @@ def haproxy(rig, slots):
         yield child.pid
 
 
+def has_haproxy():
+    try:
+        return bool(find_program("haproxy"))
+    except BenchError as why:
+        print(f"haproxy is left out: {why}", flush=True)
+        return False
+
+
 def wait_for_all(rig, addresses):
     """Until each instance has had a request."""
     deadline = time.monotonic() + 60
@@ -264,7 +347,7 @@ def wait_for_all(rig, addresses):
         time.sleep(0.1)
 
 
-def measure_cpu(arguments, name, pool, is_churning, seconds):
+def measure_cpu(arguments, results, name, pool, is_churning, seconds):
     """What following Consul costs beside the same traffic: one instance comes and one goes a
     second."""
     with ExitStack() as stack:
@@ -292,9 +375,11 @@ def measure_cpu(arguments, name, pool, is_churning, seconds):
             cpu = (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
         print(f"{pool:>5} {'churn' if is_churning else 'quiet':>6}  {name:<8} CPU "
               f"{cpu * 100:5.1f} %, failed {len(failures)} of {(seconds + 1) * RATE}", flush=True)
+        results.cpu.append((f"{pool}, {f'{CHURN} changes/s' if is_churning else 'quiet'}", name, cpu,
+                            len(failures)))
 
 
-def measure_lost_state(arguments):
+def measure_lost_state(arguments, results):
     """Consul loses its state, and services register again eight seconds later."""
     with ExitStack() as stack:
         rig = Rig(arguments, stack)
@@ -316,9 +401,13 @@ def measure_lost_state(arguments):
             took = (rig.stamp(address)[0] - at) / 1e6
         print(f"state lost, back after 8 s: failed {len(failures)}, next change routed after "
               f"{took:.1f} ms", flush=True)
+        results.others.append((
+            "state lost and registered again 8 s later",
+            f"{len(failures)} of {20 * RATE:,} failed; the next change routed after {took:.1f} ms",
+            "none failed, 50 ms"))
 
 
-def measure_rolling_restart(arguments):
+def measure_rolling_restart(arguments, results):
     """Each of ten instances is deregistered and killed at once, and replaced at its own address."""
     with ExitStack() as stack:
         rig = Rig(arguments, stack)
@@ -349,9 +438,11 @@ def measure_rolling_restart(arguments):
                 start(number)
                 time.sleep(0.5)
         print(f"rolling restart of ten, no grace: failed {len(failures)} of {8 * RATE}", flush=True)
+        results.others.append(("rolling restart of ten, deregistered and killed at once",
+                               f"{len(failures)} of {8 * RATE:,} failed", "none failed"))
 
 
-def measure_many(arguments, count, over_tls):
+def measure_many(arguments, results, count, over_tls):
     """Sockets, and CPU while nothing happens."""
     with ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -380,8 +471,10 @@ def measure_many(arguments, count, over_tls):
             most = max(most, count_sockets(rig.weir.pid, port or rig.consul.port))
             time.sleep(0.5)
         cpu = (cpu_seconds(rig.weir.pid) - cpu) / 20
-        print(f"{count} services idle, {'https' if over_tls else 'http'}: {most} sockets at most, "
-              f"CPU {cpu * 100:.2f} %", flush=True)
+        name = f"{count} services idle, {'https' if over_tls else 'http'}"
+        print(f"{name}: {most} sockets at most, CPU {cpu * 100:.2f} %", flush=True)
+        results.others.append((name, f"{most} sockets at most, CPU {cpu * 100:.2f} %",
+                               "128 sockets, 1 %"))
 
 
 def main():
@@ -391,6 +484,8 @@ def main():
     parser.add_argument("--weir", default=str(REPOSITORY / "build/release/weir"))
     parser.add_argument("--consul", help="default: what scripts/consul finds or builds")
     parser.add_argument("--quick", action="store_true", help="a tenth, for a machine that tests")
+    parser.add_argument("--full", action="store_true",
+                        help="all of it, and tables to paste when it ends, however it does")
     parser.add_argument("--pools", default="10,100,1000", help="their sizes")
     parser.add_argument("--changes", type=int, default=500, help="of each kind a case")
     parser.add_argument("--only", default=",".join(PARTS), help="some of these, with commas")
@@ -408,27 +503,45 @@ def main():
     if set(parts) - set(PARTS):
         parser.error(f"--only takes some of {', '.join(PARTS)}")
     if arguments.quick:
-        arguments.pools, arguments.changes = "10,100", 40
+        arguments.pools, arguments.changes = "10,100", min(arguments.changes, 40)
     print(f"{description()}. {RATE} requests/s.\n\n pool            "
-          f"ms from the commit:  p50      p99      max")
+          f"ms from the commit:  p50      p99      max", flush=True)
+    results, began = Results(), time.monotonic()
+    try:
+        run_parts(arguments, results, parts)
+    finally:  # also of a run that was interrupted
+        if arguments.full:
+            results.print_tables()
+        print(f"\n{(time.monotonic() - began) / 60:.1f} minutes.", flush=True)
+    sys.exit(1 if results.broken else 0)
+
+
+def run_parts(arguments, results, parts):
+    pools = [int(pool) for pool in arguments.pools.split(",")]
     if "changes" in parts:
-        for pool in map(int, arguments.pools.split(",")):
+        for pool in pools:
             for is_churning in (False, True):
-                measure_changes(arguments, pool, is_churning, arguments.changes)
-    if "cpu" in parts:
-        for pool in [int(pool) for pool in arguments.pools.split(",") if int(pool) <= 100]:
-            for is_churning in (False, True):
-                for name in ("weir", "haproxy"):
-                    measure_cpu(arguments, name, pool, is_churning, 5 if arguments.quick else 30)
+                results.run(f"changes, {pool}", measure_changes, arguments, results, pool,
+                            is_churning)
     if "lost" in parts:
-        measure_lost_state(arguments)
+        for _ in range(LOST_TIMES if arguments.full and not arguments.quick else 1):
+            results.run("state lost", measure_lost_state, arguments, results)
     if "rolling" in parts:
-        measure_rolling_restart(arguments)
+        results.run("rolling restart", measure_rolling_restart, arguments, results)
     if "idle" in parts:
-        measure_many(arguments, 100 if arguments.quick else 500, over_tls=False)
+        count = 100 if arguments.quick else 500
+        results.run(f"{count} idle, http", measure_many, arguments, results, count, False)
     if "sockets" in parts:
-        measure_many(arguments, 200 if arguments.quick else 2000, over_tls=True)
-        measure_many(arguments, 200 if arguments.quick else 2000, over_tls=False)
+        count = 200 if arguments.quick else 2000
+        for over_tls in (True, False):
+            results.run(f"{count} idle", measure_many, arguments, results, count, over_tls)
+    if "cpu" in parts:
+        names = ("weir", "haproxy") if has_haproxy() else ("weir",)
+        for pool in [pool for pool in pools if pool <= 100]:
+            for is_churning in (False, True):
+                for name in names:
+                    results.run(f"cpu, {pool}, {name}", measure_cpu, arguments, results, name, pool,
+                                is_churning, 5 if arguments.quick else 30)
 
 
 if __name__ == "__main__":
