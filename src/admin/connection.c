@@ -543,7 +543,7 @@ static const struct stream_events stream_events = {
     .on_secured = on_secured,
 };
 
-int connection_accept(struct connection_set *set, uv_stream_t *listener, bool is_tls)
+int connection_accept(struct connection_set *set, uv_stream_t *listener, struct tls_server *tls)
 {
     struct connection *conn = calloc(1, sizeof(*conn));
     if (!conn)
@@ -566,14 +566,14 @@ int connection_accept(struct connection_set *set, uv_stream_t *listener, bool is
     int peer_len = sizeof(conn->peer);
     if (rc == 0)
         rc = uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&conn->peer, &peer_len);
-    if (rc == 0 && is_tls)
-        rc = tls_accept(&conn->stream, set->tls, false);
+    if (rc == 0 && tls)
+        rc = tls_accept(&conn->stream, tls, false);
     if (rc != 0) {
         connection_close(conn);
         return rc;
     }
     turn_to(conn, STATE_IDLE);
-    if (is_tls)
+    if (tls)
         uv_timer_start(&conn->timer, on_timeout, HANDSHAKE_TIMEOUT_MS, 0);
     advance(conn);
     return 0;

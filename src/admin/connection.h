@@ -35,8 +35,9 @@ struct connection_set {
     void (*on_freed)(struct connection_set *set);
 };
 
-/* Takes over a connection that waits at `listener`, with TLS if need be. 0 or a negative UV_E…. */
-int connection_accept(struct connection_set *set, uv_stream_t *listener, bool is_tls);
+/* Takes over a connection that waits at `listener`, with TLS unless `tls` is NULL. 0 or a negative
+ * UV_E…. */
+int connection_accept(struct connection_set *set, uv_stream_t *listener, struct tls_server *tls);
 /* Closes the one that has been idle longest; false when none is. */
 bool connection_close_idle(struct connection_set *set);
 /* For room: closes the one that has kept us waiting longest, idle or with half a request; false

@@ -18,8 +18,8 @@
 struct admin_listener {
     uv_tcp_t tcp;
     struct admin_server *server;
-    bool is_tls;
-    bool has_waiting; /* a connection that was not taken for want of room */
+    struct tls_server *tls; /* the set's, or its own; NULL: plain HTTP */
+    bool has_waiting;       /* a connection that was not taken for want of room */
 };
 
 struct admin_server {
@@ -41,6 +41,9 @@ static struct admin_server *server_of(struct connection_set *set)
 
 static void free_buffers(struct admin_server *server)
 {
+    for (unsigned i = 0; i < LISTENER_MAX; i++)
+        if (server->listeners[i].tls != server->set.tls)
+            tls_server_destroy(server->listeners[i].tls);
     tls_server_destroy(server->set.tls);
     tls_io_destroy(server->set.buffer.tls);
     free(server->set.buffer.bytes);
@@ -104,7 +107,7 @@ static void take_waiting(struct admin_listener *listener)
         return;
     }
     listener->has_waiting = false;
-    int rc = connection_accept(set, (uv_stream_t *)&listener->tcp, listener->is_tls);
+    int rc = connection_accept(set, (uv_stream_t *)&listener->tcp, listener->tls);
     if (rc != 0)
         log_warn("cannot take a connection to the Admin API", LOG_CSTR("error", uv_strerror(rc)));
 }
@@ -132,16 +135,31 @@ static void on_connection_freed(struct connection_set *set)
     free_when_done(server);
 }
 
+/* A listener that asks something else of its clients than others has a context of its own. */
+static int give_tls(struct admin_server *server, struct admin_listener *listener,
+                    const struct listener_spec *spec, struct error *err)
+{
+    if (!spec->is_tls || !server->node.tls)
+        return 0;
+    listener->tls = server->set.tls;
+    if (!spec->clients.is_own)
+        return 0;
+    struct tls_server_settings own = *server->node.tls;
+    listener_ask_clients(spec, &own);
+    return tls_server_create(&own, no_names, server, &listener->tls, err);
+}
+
 static int open_listener(struct admin_server *server, const struct listener_spec *spec,
                          struct error *err)
 {
     int fd;
-    int rc = listener_bind(spec, true, &fd, err); /* shared with the process that replaces us */
+    struct admin_listener *listener = &server->listeners[server->listener_count];
+    int rc = give_tls(server, listener, spec, err);
+    if (rc == 0)
+        rc = listener_bind(spec, true, &fd, err); /* shared with the process that replaces us */
     if (rc != 0)
         return rc;
-    struct admin_listener *listener = &server->listeners[server->listener_count];
     listener->server = server;
-    listener->is_tls = spec->is_tls;
     listener->tcp.data = server;
     rc = uv_tcp_init(server->set.loop, &listener->tcp);
     if (rc != 0) {

@@ -17,13 +17,20 @@ static bool is_loopback(const struct sockaddr_storage *address)
            (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET);
 }
 
+static bool needs_certificate(const struct options *options, const struct listener_spec *spec)
+{
+    if (!spec->is_tls)
+        return false;
+    return spec->clients.is_own ? spec->clients.check == TLS_CLIENT_REQUIRED
+                                : options->admin_ssl_client_certificate != NULL;
+}
+
 /* Each line says what is missing, so that it goes away when that has been seen to. */
 static void warn_of_openness(const struct options *options)
 {
     for (unsigned i = 0; i < options->admin_listener_count; i++) {
         const struct listener_spec *spec = &options->admin_listeners[i];
-        bool knows_clients =
-            options->admin_tokens_file || (spec->is_tls && options->admin_ssl_client_certificate);
+        bool knows_clients = options->admin_tokens_file || needs_certificate(options, spec);
         if (is_loopback(&spec->address))
             continue;
         if (!knows_clients)

@@ -25,7 +25,8 @@ const struct setting settings[] = {
      .initial = "0.0.0.0:8000",
      .allowed = "off, or a comma list of `<ip>:<port>` with the flags ssl, http2, "
                 "proxy_protocol, reuseport, bind, deferred, "
-                "backlog=N, so_keepalive=on|off, ipv6only=on|off",
+                "backlog=N, so_keepalive=on|off, ipv6only=on|off, and with ssl "
+                "verify_client=on|optional|off, client_certificate=<path>, verify_depth=N",
      .help = "Where clients connect; with the flag ssl, by TLS; with http2, by HTTP/2 too.",
      .parse = setting_parse_proxy_listen},
     {.name = "stream_listen",
@@ -376,7 +377,7 @@ const struct setting settings[] = {
      .initial = "off",
      .allowed = "on, optional or off",
      .help = "Whether clients of the proxy's listeners with ssl must show a certificate; optional: "
-             "one that is shown must be good.",
+             "one that is shown must be good. A listener's flag verify_client goes before it.",
      .parse = setting_parse_verify_client},
     {.name = "ssl_client_certificate",
      .value = "FILE",

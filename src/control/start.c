@@ -396,9 +396,8 @@ static int start_workers(struct control *control, struct error *err)
                           : NULL,
         .tls_handshake_timeout_ms = options->ssl_handshake_timeout_ms,
         .handshake_limit = control->handshake_limit,
-        .checks_server_name =
-            options->ssl_checks_host ||
-            (!options->ssl_never_checks_host && options->ssl_verify_client != TLS_CLIENT_NONE),
+        .checks_server_name = options->ssl_checks_host,
+        .never_checks_server_name = options->ssl_never_checks_host,
         .client_header_timeout_ms = options->client_header_timeout_ms,
         .client_idle_timeout_ms = options->client_idle_timeout_ms,
         .client_body_timeout_ms = options->client_body_timeout_ms,

@@ -323,6 +323,51 @@ static int try_out(const struct tls_server_settings *offer, const char *prefix, 
     return 0;
 }
 
+/* The same for what listeners ask of their clients themselves. */
+static int try_listeners(const struct listener_spec *specs, unsigned count, const char *variable,
+                         const struct tls_server_settings *offer, struct error *err)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct tls_server_settings own = *offer;
+        struct tls_server *trial;
+        struct error cause = {.sentence = ""};
+        if (!specs[i].clients.is_own)
+            continue;
+        listener_ask_clients(&specs[i], &own);
+        int rc = tls_server_create(&own, NULL, NULL, &trial, &cause);
+        if (rc) {
+            error_set(err, variable, "%s: client_certificate %s", specs[i].text, cause.sentence);
+            return rc;
+        }
+        tls_server_destroy(trial);
+    }
+    return 0;
+}
+
+static int try_all_listeners(const struct tls_setup *setup, const struct options *options,
+                             struct error *err)
+{
+    const struct {
+        const struct listener_spec *specs;
+        unsigned count;
+        const char *variable;
+        const struct tls_server_settings *offer;
+    } kinds[] = {
+        {options->proxy_listeners, options->proxy_listener_count, "WEIR_PROXY_LISTEN",
+         &setup->proxy},
+        {options->stream_listeners, options->stream_listener_count, "WEIR_STREAM_LISTEN",
+         &setup->streams},
+        {options->admin_listeners, options->admin_listener_count, "WEIR_ADMIN_LISTEN",
+         &setup->admin},
+        {options->status_listeners, options->status_listener_count, "WEIR_STATUS_LISTEN",
+         &setup->status},
+    };
+    int rc = 0;
+    for (size_t i = 0; !rc && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        rc = try_listeners(kinds[i].specs, kinds[i].count, kinds[i].variable, kinds[i].offer, err);
+    return rc;
+}
+
 int tls_setup_init(struct tls_setup *setup, const struct options *options, struct error *err)
 {
     memset(setup, 0, sizeof(*setup));
@@ -364,7 +409,9 @@ int tls_setup_init(struct tls_setup *setup, const struct options *options, struc
                            &setup->status.seed);
 
     rc = try_out(&setup->proxy, "", err);
-    return rc ? rc : try_out(&setup->admin, "admin_", err);
+    if (!rc)
+        rc = try_out(&setup->admin, "admin_", err);
+    return rc ? rc : try_all_listeners(setup, options, err);
 }
 
 void tls_setup_deinit(struct tls_setup *setup)

@@ -1,5 +1,6 @@
 #include "net/tls_server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,7 +16,9 @@
 #include "net/tls_names.h"
 #include "net/tls_staple.h"
 
-/* A session of one kind of listener is not taken up again at the other. */
+/* A session of one kind of listener is not taken up again at the other, nor one of a client that
+ * was asked for another certificate, or for none: the handshake that resumes it asks for nothing.
+ */
 #define SESSION_ID_CONTEXT "weir"
 #define SESSION_ID_CONTEXT_OF_STREAMS "weir streams"
 
@@ -191,6 +194,44 @@ static int check_clients(SSL_CTX *context, const struct tls_server_settings *set
     return 0;
 }
 
+static bool digest_file(EVP_MD_CTX *digest, const char *path)
+{
+    unsigned char bytes[4096];
+    size_t len;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    bool is_good = true;
+    while (is_good && (len = fread(bytes, 1, sizeof(bytes), file)) > 0)
+        is_good = EVP_DigestUpdate(digest, bytes, len) == 1;
+    is_good = is_good && !ferror(file);
+    fclose(file);
+    return is_good;
+}
+
+static int set_session_context(SSL_CTX *context, const struct tls_server_settings *settings)
+{
+    struct str own =
+        settings->carries_streams ? STR(SESSION_ID_CONTEXT_OF_STREAMS) : STR(SESSION_ID_CONTEXT);
+    unsigned char id[EVP_MAX_MD_SIZE];
+    unsigned id_len = (unsigned)own.len;
+    memcpy(id, own.ptr, own.len);
+    if (settings->client_check != TLS_CLIENT_NONE) {
+        const uint32_t numbers[] = {settings->client_check, settings->client_depth};
+        EVP_MD_CTX *digest = EVP_MD_CTX_new();
+        bool is_good = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+                       EVP_DigestUpdate(digest, own.ptr, own.len) == 1 &&
+                       EVP_DigestUpdate(digest, numbers, sizeof(numbers)) == 1 &&
+                       digest_file(digest, settings->client_ca_file) &&
+                       EVP_DigestFinal_ex(digest, id, &id_len) == 1;
+        EVP_MD_CTX_free(digest);
+        if (!is_good)
+            return UV_ENOMEM;
+    }
+    _Static_assert(SSL_MAX_SSL_SESSION_ID_LENGTH >= 32, "SHA-256 fits");
+    return SSL_CTX_set_session_id_context(context, id, id_len) == 1 ? 0 : UV_ENOMEM;
+}
+
 static int set_up(struct tls_server *server, const struct tls_server_settings *settings,
                   struct error *err)
 {
@@ -218,12 +259,9 @@ static int set_up(struct tls_server *server, const struct tls_server_settings *s
     tls_staple_use(context);
     /* Sessions are kept by clients, in their tickets: no memory here, any worker may resume. */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    struct str own =
-        settings->carries_streams ? STR(SESSION_ID_CONTEXT_OF_STREAMS) : STR(SESSION_ID_CONTEXT);
-    SSL_CTX_set_session_id_context(context, (const unsigned char *)own.ptr, (unsigned)own.len);
     SSL_CTX_set_timeout(context, (long)settings->session_timeout_s);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
-    return 0;
+    return set_session_context(context, settings);
 }
 
 int tls_server_create(const struct tls_server_settings *settings, tls_names_cb names, void *owner,

@@ -19,6 +19,7 @@
 
 #define ACCEPTOR_MAX (2 * LISTENER_MAX) /* for requests, and for streams */
 
+struct tls_server;
 struct worker;
 
 struct acceptor {
@@ -27,9 +28,12 @@ struct acceptor {
     uint16_t port;
     bool is_open;
     bool is_tls;
+    bool owns_tls;           /* it asks something of its clients that others don't */
+    bool checks_server_name; /* a request must be for the host that its handshake named */
     bool offers_http2;
     bool has_proxy_protocol;
-    bool is_for_streams; /* its clients are relays: proxy/relay.h */
+    bool is_for_streams;    /* its clients are relays: proxy/relay.h */
+    struct tls_server *tls; /* the worker's, or its own; NULL: none */
     bool is_holding; /* a client is accepted by libuv, which asks for no other until we take it */
 };
 

@@ -387,6 +387,8 @@ static struct downstream *make(const struct acceptor *acceptor)
     conn->worker = worker;
     conn->port = acceptor->port;
     conn->is_tls = acceptor->is_tls;
+    conn->tls_server = acceptor->tls;
+    conn->checks_server_name = acceptor->checks_server_name;
     conn->offers_http2 = acceptor->offers_http2;
     conn->awaits_preface = acceptor->offers_http2 && !acceptor->is_tls;
     conn->awaits_origin = acceptor->has_proxy_protocol;
@@ -436,7 +438,7 @@ static int start_talking(struct downstream *conn)
     if (!shakes_hands)
         return 0;
     return handshake_may_begin(conn)
-               ? tls_accept(&conn->stream, conn->worker->tls, conn->offers_http2)
+               ? tls_accept(&conn->stream, conn->tls_server, conn->offers_http2)
                : UV_ECONNABORTED;
 }
 

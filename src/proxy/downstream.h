@@ -19,6 +19,7 @@
 
 struct acceptor;
 struct multiplex;
+struct tls_server;
 struct worker;
 
 /* A connection of HTTP/2 is SHARED by many exchanges, from its preface on, and multiplex.h's.
@@ -41,21 +42,23 @@ struct downstream {
     struct stream stream; /* first: the stream's callbacks turn it back */
     struct list link;     /* worker->clients, later the spare list */
     struct worker *worker;
-    struct client client;        /* of the exchange while BUSY; its deadline runs in all states */
-    struct multiplex *multiplex; /* owned: while SHARED; else NULL */
+    struct tls_server *tls_server; /* the acceptor's; NULL: none */
+    struct client client;          /* of the exchange while BUSY; its deadline runs in all states */
+    struct multiplex *multiplex;   /* owned: while SHARED; else NULL */
     char *early; /* owned: bytes that came before their exchange's turn; NULL: none */
     uint32_t early_start, early_end;
     uint32_t lingered_bytes;
     uint16_t port; /* the listener's */
     enum downstream_state state : 8;
-    bool is_tls;         /* it came to a listener of TLS */
-    bool offers_http2;   /* the listener does: by ALPN, or to who begins with the preface */
-    bool awaits_preface; /* or a request of HTTP/1; what there is of it is in `early` */
-    bool awaits_origin;  /* a PROXY header has to come first; what there is of it is in `early` */
-    bool is_trusted;     /* the peer is a proxy whose word on its clients is taken */
-    bool is_pumping;     /* early bytes are being handed out further up the stack */
-    bool has_ended;      /* the client sent FIN */
-    bool has_begun;      /* at least one byte ever came */
+    bool checks_server_name; /* its requests must be for the host that its handshake named */
+    bool is_tls;             /* it came to a listener of TLS */
+    bool offers_http2;       /* the listener does: by ALPN, or to who begins with the preface */
+    bool awaits_preface;     /* or a request of HTTP/1; what there is of it is in `early` */
+    bool awaits_origin; /* a PROXY header has to come first; what there is of it is in `early` */
+    bool is_trusted;    /* the peer is a proxy whose word on its clients is taken */
+    bool is_pumping;    /* early bytes are being handed out further up the stack */
+    bool has_ended;     /* the client sent FIN */
+    bool has_begun;     /* at least one byte ever came */
     uint8_t peer_len;
     char peer[CLIENT_ADDRESS_BYTES];
 };

@@ -131,7 +131,7 @@ static bool is_served_on(const struct route *route, bool is_secure)
  * compare. */
 static bool is_for_another_host(const struct exchange *x)
 {
-    if (!x->worker->settings.checks_server_name)
+    if (!x->client->conn->checks_server_name)
         return false;
     struct str name = tls_server_name(&x->client->conn->stream);
     return name.len > 0 && !str_equal_nocase(name, http_span_str(&x->request, x->request.host));

@@ -185,6 +185,7 @@ static struct relay *make(const struct acceptor *acceptor)
     relay->worker = worker;
     relay->port = acceptor->port;
     relay->is_tls = acceptor->is_tls;
+    relay->tls_server = acceptor->tls;
     relay->protocol = acceptor->is_tls ? PROTOCOL_TLS : PROTOCOL_TCP;
     relay->awaits_origin = acceptor->has_proxy_protocol;
     relay->started_ms = worker_now(worker);

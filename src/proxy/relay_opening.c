@@ -46,7 +46,7 @@ static void begin_tls(struct relay *relay)
     }
     struct buf hello = relay->early;
     buf_init(&relay->early, hello.max_bytes);
-    if (tls_accept(&relay->client.stream, relay->worker->stream_tls, false))
+    if (tls_accept(&relay->client.stream, relay->tls_server, false))
         relay_finish(relay, 500, "memory is short", true);
     else
         stream_take_again(&relay->client.stream, buf_str(&hello).ptr, buf_len(&hello));

@@ -89,12 +89,13 @@ struct relay {
     uint64_t started_ms, matched_ms, opened_ms; /* the last: 0: never */
 
     /* The beginning. */
-    uint16_t port;          /* the listener's */
-    bool is_tls;            /* it came to a listener of TLS */
-    bool awaits_origin;     /* a PROXY header has to come first */
-    bool is_trusted;        /* the peer is a proxy whose word on its clients is taken */
-    enum protocol protocol; /* what it turned out to be: tcp, tls or tls_passthrough */
-    struct buf early;       /* what came before there was a target to give it to */
+    uint16_t port;                 /* the listener's */
+    struct tls_server *tls_server; /* the acceptor's; NULL: none */
+    bool is_tls;                   /* it came to a listener of TLS */
+    bool awaits_origin;            /* a PROXY header has to come first */
+    bool is_trusted;               /* the peer is a proxy whose word on its clients is taken */
+    enum protocol protocol;        /* what it turned out to be: tcp, tls or tls_passthrough */
+    struct buf early;              /* what came before there was a target to give it to */
     struct sockaddr_storage from, to;
     uint8_t peer_len;
     char peer[CLIENT_ADDRESS_BYTES];

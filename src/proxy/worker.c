@@ -215,6 +215,9 @@ static void free_worker(struct worker *worker)
     snapshot_unref(atomic_exchange(&worker->next, NULL));
     spares_free(worker);
     upstream_peer_free_all(worker);
+    for (unsigned i = 0; i < ACCEPTOR_MAX; i++)
+        if (worker->acceptors[i].owns_tls)
+            tls_server_destroy(worker->acceptors[i].tls);
     tls_server_destroy(worker->tls);
     tls_server_destroy(worker->stream_tls);
     tls_io_destroy(worker->read_buffer.tls);
@@ -441,6 +444,63 @@ static void undo_start(struct worker *worker)
     free_worker(worker);
 }
 
+static int make_tls(struct worker *worker, const struct tls_server_settings *settings,
+                    struct tls_server **ret, struct error *err)
+{
+    int rc = tls_server_create(settings, names_of_config, worker, ret, err);
+    if (rc)
+        return rc;
+    tls_server_share_tickets(*ret, ring_of_config);
+    if (!settings->carries_streams)
+        tls_server_answer_acme(*ret, acme_names_of_config);
+    return 0;
+}
+
+/* `settings` and `shared` are for all listeners of its kind; one that asks something else of its
+ * clients has a context of its own. */
+static int give_tls(struct worker *worker, struct acceptor *acceptor,
+                    const struct listener_spec *spec, const struct tls_server_settings *settings,
+                    struct tls_server *shared, struct error *err)
+{
+    if (!spec->is_tls || !settings)
+        return 0;
+    struct tls_server_settings own = *settings;
+    listener_ask_clients(spec, &own);
+    acceptor->checks_server_name =
+        worker->settings.checks_server_name ||
+        (!worker->settings.never_checks_server_name && own.client_check != TLS_CLIENT_NONE);
+    acceptor->tls = shared;
+    if (!spec->clients.is_own)
+        return 0;
+    int rc = make_tls(worker, &own, &acceptor->tls, err);
+    acceptor->owns_tls = rc == 0;
+    return rc;
+}
+
+static int open_listeners(struct worker *worker, const struct worker_settings *settings,
+                          struct error *err)
+{
+    int rc = 0;
+    struct acceptor *next = worker->acceptors;
+    if (settings->tls)
+        rc = make_tls(worker, settings->tls, &worker->tls, err);
+    if (rc == 0 && settings->stream_tls)
+        rc = make_tls(worker, settings->stream_tls, &worker->stream_tls, err);
+    for (unsigned i = 0; rc == 0 && i < settings->listener_count; i++, next++) {
+        const struct listener_spec *spec = &settings->listeners[i];
+        rc = give_tls(worker, next, spec, settings->tls, worker->tls, err);
+        if (rc == 0)
+            rc = acceptor_open(worker, next, spec, false, err);
+    }
+    for (unsigned i = 0; rc == 0 && i < settings->stream_listener_count; i++, next++) {
+        const struct listener_spec *spec = &settings->stream_listeners[i];
+        rc = give_tls(worker, next, spec, settings->stream_tls, worker->stream_tls, err);
+        if (rc == 0)
+            rc = acceptor_open(worker, next, spec, true, err);
+    }
+    return rc;
+}
+
 int worker_start(const struct worker_settings *settings, unsigned index, struct worker **ret,
                  struct error *err)
 {
@@ -459,22 +519,8 @@ int worker_start(const struct worker_settings *settings, unsigned index, struct 
                              &worker->access_log, err);
     if (worker->access_log)
         access_log_set_format(worker->access_log, settings->access_log_format);
-    if (rc == 0 && settings->tls)
-        rc = tls_server_create(settings->tls, names_of_config, worker, &worker->tls, err);
-    if (rc == 0 && worker->tls) {
-        tls_server_share_tickets(worker->tls, ring_of_config);
-        tls_server_answer_acme(worker->tls, acme_names_of_config);
-    }
-    if (rc == 0 && settings->stream_tls)
-        rc = tls_server_create(settings->stream_tls, names_of_config, worker, &worker->stream_tls,
-                               err);
-    if (rc == 0 && worker->stream_tls)
-        tls_server_share_tickets(worker->stream_tls, ring_of_config);
-    for (unsigned i = 0; rc == 0 && i < settings->listener_count; i++)
-        rc = acceptor_open(worker, &worker->acceptors[i], &settings->listeners[i], false, err);
-    for (unsigned i = 0; rc == 0 && i < settings->stream_listener_count; i++)
-        rc = acceptor_open(worker, &worker->acceptors[settings->listener_count + i],
-                           &settings->stream_listeners[i], true, err);
+    if (rc == 0)
+        rc = open_listeners(worker, settings, err);
     if (rc == 0)
         rc = uv_thread_create(&worker->thread, run_loop, worker);
     if (rc) {

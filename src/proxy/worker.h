@@ -36,6 +36,7 @@ struct worker_settings {
     uint32_t tls_handshake_timeout_ms;
     struct handshake_limit *handshake_limit; /* borrowed while the worker lives; NULL: none */
     bool checks_server_name;           /* a request must be for the host that its handshake named */
+    bool never_checks_server_name;     /* both false: where clients are verified */
     uint32_t max_clients;              /* connections at a time */
     uint32_t client_header_timeout_ms; /* from a request's first byte to the end of its head */
     uint32_t client_idle_timeout_ms;   /* between requests */

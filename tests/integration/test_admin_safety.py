@@ -341,6 +341,22 @@ class TestClientCertificates:
         assert requests.get(f"https://127.0.0.1:{status_port}/status/ready", verify=False,
                             timeout=60).status_code == 200
 
+    def test_a_listener_may_ask_for_its_own(self, new_weir, authority, tmp_path):
+        port, status_port = free_port(), free_port()
+        weir = new_weir(
+            start=False, ADMIN_SSL_CLIENT_CERTIFICATE=authority.path,
+            STATUS_LISTEN=f"127.0.0.1:{status_port} ssl verify_client=on "
+                          f"client_certificate={authority.path}")
+        weir.settings["WEIR_ADMIN_LISTEN"] += f", 127.0.0.1:{port} ssl verify_client=off"
+        weir.start()
+        mine = authority.issue("watcher")
+        assert requests.get(f"https://127.0.0.1:{port}/status", verify=False,
+                            timeout=60).status_code == 200
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"https://127.0.0.1:{status_port}/status", verify=False, timeout=60)
+        assert requests.get(f"https://127.0.0.1:{status_port}/status", verify=False, timeout=60,
+                            cert=(mine.path, mine.key_path)).status_code == 200
+
     def test_a_file_without_certificates_is_refused(self, weir_command, tmp_path):
         (tmp_path / "empty").write_text("", encoding="ascii")
         ran = weir_command("run", WEIR_ADMIN_SSL_CLIENT_CERTIFICATE=tmp_path / "empty",

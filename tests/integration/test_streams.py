@@ -13,6 +13,7 @@ from support.ports import free_port
 from support.streams import StreamServer, dial
 from support.tls import Authority, serving, trusting
 from support.waiting import PATIENCE_S, eventually
+from support.wire import Closed
 
 
 @pytest.fixture
@@ -629,6 +630,21 @@ class TestTls:
                 assert client.ask(b"in secret") == b"in secret"
                 client.sock.unwrap().close()
         assert metric(node, "weir_tls_handshakes_total") == 2
+
+    def test_a_listener_asks_for_a_certificate_of_its_own(self, new_weir, new_server, certificates,
+                                                           authority):
+        open_port, strict_port, own = free_port(), free_port(), certificates["a.example"]
+        node = new_weir(
+            STREAM_LISTEN=f"127.0.0.1:{open_port} ssl, 127.0.0.1:{strict_port} ssl "
+                          f"verify_client=on client_certificate={authority.path}",
+            SSL_CERT=own.path, SSL_CERT_KEY=own.key_path)
+        serve(node, "s", new_server().address, tls_route("a.example"))
+        mine = authority.issue("client.example")
+        for port, certificate in ((open_port, None), (strict_port, mine)):
+            with dial(port, "a.example", trusting(certificate=certificate)) as client:
+                assert client.line() == b"one"
+        with pytest.raises((OSError, Closed)), dial(strict_port, "a.example", trusting()) as client:
+            client.line()
 
     def test_what_the_client_sends_with_its_handshake_comes_after_it(self, new_tls_node, new_server):
         node = new_tls_node()

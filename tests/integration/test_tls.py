@@ -440,6 +440,92 @@ class TestClientCertificates:
             client.get("/")
 
 
+class TestClientCertificatesOfAListener:
+    @pytest.fixture
+    def node(self, new_tls_weir, authority, tmp_path):
+        """Three ports: node.tls_port asks nobody, node.strict clients of node.others, node.open
+        those of `authority`, if they like."""
+        (tmp_path / "others").mkdir()
+        others = Authority(tmp_path / "others", "others")
+        strict, optional = free_port(), free_port()
+        node = new_tls_weir(
+            f", 127.0.0.1:{strict} ssl http2 verify_client=on client_certificate={others.path}"
+            f", 127.0.0.1:{optional} ssl verify_client=optional",
+            SSL_CLIENT_CERTIFICATE=authority.path)
+        node.others, node.strict, node.open = others, strict, optional
+        return node
+
+    @staticmethod
+    def status(port, certificate=None, session=None, **more):
+        context = session.context if session else trusting(certificate=certificate)
+        try:
+            with TlsClient(port, context=context, session=session) as client:
+                return client.get("/", **more).status
+        except (OSError, Closed):
+            return None
+
+    def test_each_asks_for_its_own(self, node, authority):
+        ours, theirs = authority.issue("client.example"), node.others.issue("client.example")
+        expected = {node.tls_port: (404, 404, 404), node.strict: (None, None, 404),
+                    node.open: (404, 404, None)}
+        for port, statuses in expected.items():
+            assert tuple(self.status(port, shown) for shown in (None, ours, theirs)) == statuses
+
+    def test_openssl_is_asked_by_its_authoritys_name(self, node):
+        asked = {port: "Acceptable client certificate CA names" in s_client(port)[0]
+                 for port in (node.tls_port, node.strict, node.open)}
+        assert asked == {node.tls_port: False, node.strict: True, node.open: True}
+
+    def test_a_host_that_the_handshake_did_not_name_is_misdirected_where_clients_are_asked(self,
+                                                                                          node):
+        assert self.status(node.tls_port, host="b.example") == 404
+        assert self.status(node.open, host="b.example") == 421
+
+    @pytest.mark.parametrize("version", [V12, V13])
+    def test_a_session_is_no_way_around(self, node, version):
+        """One that began where nobody is asked is not resumed where a certificate is needed."""
+        context = trusting(version=version)
+        with TlsClient(node.tls_port, context=context) as client:
+            assert client.get("/").status == 404
+            session = client.sock.session
+        with TlsClient(node.tls_port, context=context, session=session) as client:
+            assert client.get("/").status == 404
+            assert client.sock.session_reused
+            session = client.sock.session
+        with pytest.raises((OSError, Closed)), TlsClient(
+                node.strict, context=context, session=session) as client:
+            client.get("/")
+        with TlsClient(node.open, context=context, session=session) as client:
+            assert client.get("/").status == 404
+            assert not client.sock.session_reused
+
+    def test_a_chain_may_be_as_long_as_the_listener_says(self, new_tls_weir, authority, tmp_path):
+        (tmp_path / "between").mkdir()
+        between = Authority(tmp_path / "between", "between", parent=authority)
+        mine = between.issue("client.example")
+        with open(mine.path, "a", encoding="ascii") as chain:
+            chain.write(between.pem)
+        deep = free_port()
+        node = new_tls_weir(
+            f" verify_client=on verify_depth=0, 127.0.0.1:{deep} ssl verify_client=on",
+            SSL_CLIENT_CERTIFICATE=authority.path, SSL_VERIFY_DEPTH="5")
+        assert self.status(node.tls_port, mine) is None
+        assert self.status(deep, mine) == 404
+
+    @pytest.mark.parametrize("flags, expected", [
+        ("verify_client=on", "WEIR_PROXY_LISTEN: 127.0.0.1:0: client_certificate must be set"),
+        ("ssl verify_client=on client_certificate=/no/such",
+         "WEIR_PROXY_LISTEN: 127.0.0.1:0: client_certificate can't read"),
+        ("ssl client_certificate=/no/such", "need verify_client"),
+        ("verify_client=maybe", "is none of these")])
+    def test_what_would_check_nobody_is_refused(self, weir_command, tmp_path, flags, expected):
+        flags = flags if flags.startswith("ssl") else f"ssl {flags}"
+        ran = weir_command("run", WEIR_PROXY_LISTEN=f"127.0.0.1:0 {flags}", WEIR_DATABASE="off",
+                           WEIR_ADMIN_LISTEN="127.0.0.1:0", WEIR_DATA_DIR=tmp_path / "data",
+                           WEIR_CONSUL_ADDR="off")
+        assert ran.returncode == 1 and expected in ran.stderr, ran.stderr
+
+
 class TestCertificates:
     """What the Admin API says of certificates and names."""
 

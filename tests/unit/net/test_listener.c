@@ -57,6 +57,46 @@ static void flags_that_are_built_are_taken(void **state)
     assert_false(specs[1].has_reuseport || specs[1].is_v6_only);
 }
 
+static void what_is_asked_of_clients_is_the_listeners(void **state)
+{
+    (void)state;
+    struct tls_server_settings settings = {.client_ca_file = "/all.pem", .client_depth = 1};
+    assert_int_equal(parse("0.0.0.0:1 ssl, 0.0.0.0:2 ssl verify_client=on verify_depth=0 "
+                           "client_certificate=/own.pem, 0.0.0.0:3 verify_client=optional ssl"),
+                     0);
+    listener_ask_clients(&specs[0], &settings);
+    assert_int_equal(settings.client_check, TLS_CLIENT_NONE);
+    listener_ask_clients(&specs[2], &settings);
+    assert_int_equal(settings.client_check, TLS_CLIENT_OPTIONAL);
+    assert_string_equal(settings.client_ca_file, "/all.pem");
+    assert_int_equal(settings.client_depth, 1);
+    listener_ask_clients(&specs[1], &settings);
+    assert_int_equal(settings.client_check, TLS_CLIENT_REQUIRED);
+    assert_string_equal(settings.client_ca_file, "/own.pem");
+    assert_int_equal(settings.client_depth, 0);
+    assert_int_equal(parse("0.0.0.0:1 ssl verify_client=off"), 0);
+    listener_ask_clients(&specs[0], &settings);
+    assert_int_equal(settings.client_check, TLS_CLIENT_NONE);
+}
+
+static void what_would_check_nobody_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "0.0.0.0:1 verify_client=on",
+        "0.0.0.0:1 ssl verify_client",
+        "0.0.0.0:1 ssl verify_client=required",
+        "0.0.0.0:1 ssl client_certificate=/a",
+        "0.0.0.0:1 ssl verify_client=off client_certificate=/a",
+        "0.0.0.0:1 ssl verify_client=on client_certificate=",
+        "0.0.0.0:1 ssl verify_depth=3",
+        "0.0.0.0:1 ssl verify_client=on verify_depth=65",
+        "0.0.0.0:1 ssl verify_client=on verify_depth=-1",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(parse(bad[i]), UV_EINVAL);
+}
+
 static void kongs_default_line_is_taken(void **state)
 {
     (void)state;
@@ -191,6 +231,8 @@ int main(void)
         cmocka_unit_test(off_is_no_listener),
         cmocka_unit_test(addresses_of_both_families_are_parsed),
         cmocka_unit_test(flags_that_are_built_are_taken),
+        cmocka_unit_test(what_is_asked_of_clients_is_the_listeners),
+        cmocka_unit_test(what_would_check_nobody_is_refused),
         cmocka_unit_test(kongs_default_line_is_taken),
         cmocka_unit_test(flags_to_come_are_errors_that_say_so),
         cmocka_unit_test(bad_texts_are_refused),
