@@ -134,6 +134,8 @@ struct options {
     uint32_t upstream_pool_size;    /* 0: no connection is kept */
     uint32_t upstream_max_requests; /* UINT32_MAX: unlimited */
     uint32_t upstream_idle_timeout_ms;
+    bool upstream_http2;
+    uint32_t upstream_http2_streams;
     uint32_t panic_percent; /* with fewer targets left, Consul is not believed; 0: always */
 
     struct client_trust trust; /* whose word on their clients is taken */

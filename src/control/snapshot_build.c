@@ -105,8 +105,8 @@ static int compile_route(void *arg, const json_t *row)
     struct compiled_route *compiled = take_route(build, row);
     if (!compiled)
         return UV_ENOMEM;
-    if (!(compiled->route.protocols & (PROTOCOL_HTTP | PROTOCOL_HTTPS | STREAM_PROTOCOLS)))
-        return 0; /* UDP and gRPC routes have no listener yet */
+    if (!(compiled->route.protocols & (PLUGIN_REQUEST_PROTOCOLS | STREAM_PROTOCOLS)))
+        return 0; /* UDP routes have no listener yet */
     const struct service *service = NULL;
     if (compiled->service_id.len > 0 && !(service = find_service(build, compiled)))
         return 0; /* its service is disabled: the route does not exist for traffic */

@@ -408,6 +408,8 @@ static int start_workers(struct control *control, struct error *err)
         .upstream_pool_size = shares.idle_upstreams,
         .max_clients = shares.clients,
         .upstream_max_requests = options->upstream_max_requests,
+        .upstream_http2 = options->upstream_http2,
+        .upstream_http2_streams = options->upstream_http2_streams,
         .max_head_bytes = options->max_head_bytes,
         .max_body_bytes = options->max_body_bytes,
         .add_latency_headers = options->add_latency_headers,

@@ -339,7 +339,7 @@ static int compile_services(struct tls_compiler *compiler, const struct config *
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < snapshot->service_count; i++)
-        if (snapshot->services[i].protocol & (PROTOCOL_HTTPS | PROTOCOL_TLS))
+        if (snapshot->services[i].protocol & (PROTOCOL_HTTPS | PROTOCOL_TLS | PROTOCOL_GRPCS))
             rc = compile_service(compiler, config, snapshot->compiled_services[i],
                                  &snapshot->services[i]);
     return rc;

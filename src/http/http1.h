@@ -67,9 +67,10 @@ void http1_begin_response(struct http1_parser *parser, struct http_head *head,
  * again after it. Empty lines before a request are skipped and count as part of its head. */
 enum http1_result http1_read_head(struct http1_parser *parser, const char *base, size_t have);
 
-/* Reads the whole head of a request that came by HTTP/2, written down as http2_head.h does. Its
+/* Reads the whole head of a message that came by HTTP/2, written down as http2_head.h does. Its
  * body, if any (is_last: none), has no framing of its own: HTTP_CHUNKED says that its length isn't
- * known, and http1_read_body is not for it. */
+ * known, and http1_read_body is not for it. A response that is all head has HTTP_BY_LENGTH with 0
+ * where HTTP/1 has to say so. */
 enum http1_result http1_take_head(struct http1_parser *parser, const char *base, size_t len,
                                   bool is_last);
 

@@ -155,6 +155,9 @@ static void apply_status(struct http1_parser *parser)
         head->framing = HTTP_NO_BODY;
     } else if (parser->answers_head || head->status == 304) {
         head->framing = HTTP_NO_BODY;
+    } else if (parser->is_http2) {
+        if (head->framing == HTTP_NO_BODY) /* it ended with its head, as nothing says */
+            head->framing = HTTP_BY_LENGTH;
     } else if (head->framing == HTTP_NO_BODY) {
         head->framing = HTTP_UNTIL_CLOSE;
         head->keep_alive = false;

@@ -185,7 +185,8 @@ static enum http1_result read_status_line(struct http1_parser *parser, struct cu
 {
     struct http_head *head = parser->head;
     uint64_t status;
-    if (read_version(parser, cursor) != HTTP1_DONE)
+    if ((parser->is_http2 ? take_http2_version(parser, cursor) : read_version(parser, cursor)) !=
+        HTTP1_DONE)
         return HTTP1_REFUSED;
     if (!skip(cursor, STR(" ")))
         return http1_refuse(parser, 502, "bad status line");

@@ -19,8 +19,10 @@
 /* Frames, but for content, that wait to be sent: far more than all streams together want, so their
  * client makes us answer and doesn't read. */
 #define MAX_WAITING_FRAMES 2048
-/* What each DATA frame that is sent entitles the client to. */
+/* What each DATA frame that is sent entitles the peer to: some measure the way by a ping with each
+ * that they get. */
 #define WINDOW_UPDATES_A_FRAME 4
+#define PINGS_A_FRAME 1
 /* With less room than this for a frame, it waits for the next buffer. */
 #define MIN_FRAME_BYTES 1024
 /* Content is told in slices, so that who stops reading gets no more than a frame after that. */
@@ -28,7 +30,7 @@
 
 /* --- violations --- */
 
-static void violate(struct http2_session *session, const char *reason, bool is_fatal)
+void http2_violate(struct http2_session *session, const char *reason, bool is_fatal)
 {
     session->events->on_violation(session->owner, reason, is_fatal);
 }
@@ -47,23 +49,23 @@ void http2_end(struct http2_session *session, enum http2_error code)
 static int give_up(struct http2_session *session, const char *reason)
 {
     if (!session->is_ending)
-        violate(session, reason, true);
+        http2_violate(session, reason, true);
     session->is_ending = true;
     session->end_code = HTTP2_ENHANCE_YOUR_CALM;
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-static void count_nuisance(struct http2_session *session, enum http2_nuisance kind)
+void http2_count_nuisance(struct http2_session *session, enum http2_nuisance kind)
 {
     if (session->is_ending || http2_meter_take(&session->meter, kind, session->now_ms))
         return;
-    violate(session, http2_meter_reason(kind), true);
+    http2_violate(session, http2_meter_reason(kind), true);
     http2_end(session, HTTP2_ENHANCE_YOUR_CALM);
 }
 
 /* --- streams --- */
 
-void http2_stream_open(struct http2_session *session, struct http2_stream *stream, int32_t id)
+void http2_stream_init(struct http2_session *session, struct http2_stream *stream, int32_t id)
 {
     *stream = (struct http2_stream){.session = session, .id = id};
     list_init(&stream->ready);
@@ -71,8 +73,13 @@ void http2_stream_open(struct http2_session *session, struct http2_stream *strea
     buf_init(&stream->in, HTTP2_STREAM_WINDOW);
     buf_init(&stream->out, HTTP2_MAX_OUT_BYTES);
     buf_init(&stream->trailers, HTTP1_MAX_TRAILER_BYTES);
-    buf_init(&stream->response_trailers, HTTP1_MAX_TRAILER_BYTES);
+    buf_init(&stream->out_trailers, HTTP1_MAX_TRAILER_BYTES);
     session->stream_count++;
+}
+
+void http2_stream_open(struct http2_session *session, struct http2_stream *stream, int32_t id)
+{
+    http2_stream_init(session, stream, id);
     nghttp2_session_set_stream_user_data(session->nghttp2, id, stream);
     /* All alike, and a frame each in turn: what a client says of urgency is not taken. */
     nghttp2_extpri priority = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
@@ -102,8 +109,10 @@ void http2_stream_release(struct http2_stream *stream)
     buf_deinit(&stream->in);
     buf_deinit(&stream->out);
     buf_deinit(&stream->trailers);
-    buf_deinit(&stream->response_trailers);
+    buf_deinit(&stream->out_trailers);
     session->stream_count--;
+    if (session->telling == stream)
+        session->telling = NULL;
 }
 
 void http2_refuse(struct http2_session *session, int32_t id)
@@ -140,26 +149,26 @@ static int on_begin_frame(nghttp2_session *nghttp2, const nghttp2_frame_hd *fram
     case NGHTTP2_HEADERS:
         if (frame->stream_id <= nghttp2_session_get_last_proc_stream_id(nghttp2) &&
             !nghttp2_session_find_stream(nghttp2, frame->stream_id))
-            count_nuisance(session, HTTP2_LATE_HEADS);
+            http2_count_nuisance(session, HTTP2_LATE_HEADS);
         break;
     case NGHTTP2_CONTINUATION:
         if (frame->length == 0)
-            count_nuisance(session, HTTP2_EMPTY_FRAMES);
+            http2_count_nuisance(session, HTTP2_EMPTY_FRAMES);
         break;
     case NGHTTP2_PRIORITY:
-        count_nuisance(session, HTTP2_PRIORITIES);
+        http2_count_nuisance(session, HTTP2_PRIORITIES);
         break;
     case NGHTTP2_RST_STREAM:
-        count_nuisance(session, HTTP2_RESETS);
+        http2_count_nuisance(session, HTTP2_RESETS);
         break;
     case NGHTTP2_SETTINGS:
-        count_nuisance(session, HTTP2_SETTINGS);
+        http2_count_nuisance(session, HTTP2_SETTINGS);
         break;
     case NGHTTP2_PING:
-        count_nuisance(session, HTTP2_PINGS);
+        http2_count_nuisance(session, HTTP2_PINGS);
         break;
     case NGHTTP2_WINDOW_UPDATE:
-        count_nuisance(session, HTTP2_WINDOW_UPDATES);
+        http2_count_nuisance(session, HTTP2_WINDOW_UPDATES);
         break;
     default:
         break;
@@ -172,7 +181,9 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
     struct http2_session *session = arg;
     (void)nghttp2;
     session->head_id = frame->hd.stream_id;
-    http2_head_begin(&session->head, frame->headers.cat != NGHTTP2_HCAT_REQUEST);
+    http2_head_begin(&session->head,
+                     session->is_client ? http2_client_awaits_trailers(session, frame->hd.stream_id)
+                                        : frame->headers.cat != NGHTTP2_HCAT_REQUEST);
     return 0;
 }
 
@@ -212,31 +223,27 @@ static void tell_end(struct http2_stream *stream)
     stream->session->events->on_request_end(stream, buf_str(&stream->trailers));
 }
 
-static void take_end(struct http2_session *session, int32_t id)
+void http2_take_end(struct http2_stream *stream)
 {
-    struct http2_stream *stream = find(session, id);
-    if (!stream)
-        return;
+    stream->has_all = true;
     if (stream->held == 0)
         tell_end(stream);
     else
         stream->has_request_end = true;
 }
 
-/* Trailers that are bad make the request bad. */
-static void take_trailers(struct http2_session *session, int32_t id)
+/* Trailers that are bad make the message bad. */
+void http2_take_trailers(struct http2_stream *stream)
 {
-    struct http2_stream *stream = find(session, id);
+    struct http2_session *session = stream->session;
     struct str lines = buf_str(&session->head.lines);
-    if (!stream)
-        return;
     if (session->head.refused_status || buf_append(&stream->trailers, lines.ptr, lines.len)) {
-        violate(session, "bad trailers", false);
+        http2_violate(session, "bad trailers", false);
         http2_stream_reset(stream, HTTP2_PROTOCOL_ERROR);
-        count_nuisance(session, HTTP2_RESETS);
+        http2_count_nuisance(session, HTTP2_RESETS);
         return;
     }
-    take_end(session, id);
+    http2_take_end(stream);
 }
 
 static void take_head(struct http2_session *session, const nghttp2_frame *frame)
@@ -246,8 +253,14 @@ static void take_head(struct http2_session *session, const nghttp2_frame *frame)
     session->head_id = 0;
     if (session->is_ending)
         return;
+    struct http2_stream *stream = find(session, id);
+    if (session->is_client) {
+        http2_client_take_head(session, id, is_last);
+        return;
+    }
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-        take_trailers(session, id);
+        if (stream)
+            http2_take_trailers(stream);
         return;
     }
     http2_head_end(&session->head, is_last);
@@ -257,16 +270,20 @@ static void take_head(struct http2_session *session, const nghttp2_frame *frame)
 static int on_frame(nghttp2_session *nghttp2, const nghttp2_frame *frame, void *arg)
 {
     struct http2_session *session = arg;
+    struct http2_stream *stream;
     (void)nghttp2;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
         take_head(session, frame);
         break;
     case NGHTTP2_DATA:
-        if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-            take_end(session, frame->hd.stream_id);
+        stream = find(session, frame->hd.stream_id);
+        if (stream && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            http2_take_end(stream);
+        else if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+            break;
         else if (frame->hd.length <= frame->data.padlen)
-            count_nuisance(session, HTTP2_EMPTY_FRAMES);
+            http2_count_nuisance(session, HTTP2_EMPTY_FRAMES);
         break;
     case NGHTTP2_SETTINGS:
         session->is_greeted = true;
@@ -289,11 +306,11 @@ static int on_invalid_frame(nghttp2_session *nghttp2, const nghttp2_frame *frame
     if (frame->hd.type == NGHTTP2_HEADERS)
         session->head_id = 0;
     /* nghttp2 ends the stream or the connection by itself. */
-    violate(session,
-            error == NGHTTP2_ERR_HTTP_HEADER      ? "malformed head"
-            : error == NGHTTP2_ERR_HTTP_MESSAGING ? "malformed message"
-                                                  : nghttp2_strerror(error),
-            false);
+    http2_violate(session,
+                  error == NGHTTP2_ERR_HTTP_HEADER      ? "malformed head"
+                  : error == NGHTTP2_ERR_HTTP_MESSAGING ? "malformed message"
+                                                        : nghttp2_strerror(error),
+                  false);
     return 0;
 }
 
@@ -322,11 +339,14 @@ static int on_stream_close(nghttp2_session *nghttp2, int32_t id, uint32_t code, 
 {
     struct http2_stream *stream = nghttp2_session_get_stream_user_data(nghttp2, id);
     struct http2_session *session = arg;
-    (void)code;
     if (session->head_id == id)
         session->head_id = 0;
     if (!stream)
         return 0;
+    if (session->is_client) {
+        http2_client_stream_closed(stream, code);
+        return 0;
+    }
     bool has_all = stream->is_last && (!stream->has_body || stream->has_sent_last);
     stream->is_closed = true;
     stream->queued = 0;
@@ -348,14 +368,24 @@ static bool is_forced(uint32_t code)
     return code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL;
 }
 
+void http2_meter_sent_data(struct http2_session *session)
+{
+    http2_meter_give(&session->meter, HTTP2_WINDOW_UPDATES, WINDOW_UPDATES_A_FRAME);
+    http2_meter_give(&session->meter, HTTP2_PINGS, PINGS_A_FRAME);
+}
+
 static int on_sent(nghttp2_session *nghttp2, const nghttp2_frame *frame, void *arg)
 {
     struct http2_session *session = arg;
     int32_t id = frame->hd.stream_id;
+    if (session->is_client) {
+        http2_client_sent(session, frame);
+        return 0;
+    }
     if (frame->hd.type == NGHTTP2_RST_STREAM && is_forced(frame->rst_stream.error_code))
-        count_nuisance(session, HTTP2_RESETS);
+        http2_count_nuisance(session, HTTP2_RESETS);
     if (frame->hd.type == NGHTTP2_DATA)
-        http2_meter_give(&session->meter, HTTP2_WINDOW_UPDATES, WINDOW_UPDATES_A_FRAME);
+        http2_meter_sent_data(session);
     bool is_end = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
                   (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     /* The client may keep what it has not sent of its request (RFC 9113, section 8.1). */
@@ -368,8 +398,12 @@ static int on_sent(nghttp2_session *nghttp2, const nghttp2_frame *frame, void *a
 static int on_not_sent(nghttp2_session *nghttp2, const nghttp2_frame *frame, int error, void *arg)
 {
     int32_t id = frame->hd.stream_id;
-    (void)error, (void)arg;
-    if (frame->hd.type == NGHTTP2_HEADERS && nghttp2_session_find_stream(nghttp2, id))
+    const struct http2_session *session = arg;
+    (void)error;
+    bool is_request = session->is_client && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    /* Of a request the server hears nothing: nghttp2 ends it by itself. */
+    if (frame->hd.type == NGHTTP2_HEADERS && !is_request &&
+        nghttp2_session_find_stream(nghttp2, id))
         nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
     return 0;
 }
@@ -414,7 +448,7 @@ bool http2_has_news(const struct http2_session *session)
 static void tell_content(struct http2_stream *stream)
 {
     struct http2_session *session = stream->session;
-    int32_t id = stream->id;
+    session->telling = stream;
     while (stream->held > 0 && stream->is_reading) {
         struct str bytes = buf_str(&stream->in);
         char slice[SLICE_BYTES];
@@ -422,10 +456,9 @@ static void tell_content(struct http2_stream *stream)
         memcpy(slice, bytes.ptr, len); /* for the stream may go meanwhile */
         buf_consume(&stream->in, len);
         stream->held -= len;
-        nghttp2_session_consume(session->nghttp2, id, len);
+        nghttp2_session_consume(session->nghttp2, stream->id, len);
         session->events->on_content(stream, slice, len);
-        stream = find(session, id);
-        if (!stream)
+        if (!session->telling)
             return;
     }
     if (stream->held == 0)
@@ -441,10 +474,11 @@ void http2_tell(struct http2_session *session)
         list_remove(&stream->ready);
         if (stream->has_drained) {
             stream->has_drained = false;
-            if (!stream->is_closed && (stream->held > 0 || stream->has_request_end))
+            if ((!stream->is_closed || session->is_client) &&
+                (stream->held > 0 || stream->has_request_end))
                 http2_make_ready(stream);
             session->events->on_drained(stream);
-        } else if (!stream->is_closed) {
+        } else if (!stream->is_closed || session->is_client) {
             tell_content(stream);
         }
     }
@@ -502,8 +536,8 @@ static int greet(struct http2_session *session)
     return rc ? UV_ENOMEM : 0;
 }
 
-int http2_session_create(const struct http2_events *events, void *owner, size_t max_head_bytes,
-                         uint64_t now_ms, struct http2_session **ret)
+int http2_create(const struct http2_events *events, void *owner, size_t max_head_bytes,
+                 bool is_client, uint64_t now_ms, struct http2_session **ret)
 {
     nghttp2_session_callbacks *callbacks = NULL;
     nghttp2_option *options = NULL;
@@ -512,18 +546,21 @@ int http2_session_create(const struct http2_events *events, void *owner, size_t 
         return UV_ENOMEM;
     session->events = events;
     session->owner = owner;
+    session->is_client = is_client;
     session->max_head_bytes = max_head_bytes < UINT32_MAX / 8 ? max_head_bytes : UINT32_MAX / 8;
     session->now_ms = now_ms;
     list_init(&session->streams);
     list_init(&session->ready);
     http2_head_init(&session->head, session->max_head_bytes);
+    session->head.is_response = is_client;
     http2_meter_init(&session->meter, now_ms);
     int rc = set_callbacks(&callbacks);
     if (!rc)
         rc = set_options(session, &options);
-    if (!rc && nghttp2_session_server_new2(&session->nghttp2, callbacks, session, options))
+    if (!rc && (is_client ? nghttp2_session_client_new2 : nghttp2_session_server_new2)(
+                   &session->nghttp2, callbacks, session, options))
         rc = UV_ENOMEM;
-    if (!rc)
+    if (!rc && !is_client)
         rc = greet(session);
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(options);
@@ -532,6 +569,12 @@ int http2_session_create(const struct http2_events *events, void *owner, size_t 
     else
         *ret = session;
     return rc;
+}
+
+int http2_session_create(const struct http2_events *events, void *owner, size_t max_head_bytes,
+                         uint64_t now_ms, struct http2_session **ret)
+{
+    return http2_create(events, owner, max_head_bytes, false, now_ms, ret);
 }
 
 void http2_session_destroy(struct http2_session *session)
@@ -555,7 +598,7 @@ int http2_receive(struct http2_session *session, const char *bytes, size_t len, 
                             : rc == NGHTTP2_ERR_FLOODED || rc == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS
                                 ? NGHTTP2_ENHANCE_YOUR_CALM
                                 : NGHTTP2_INTERNAL_ERROR;
-        violate(session, nghttp2_strerror((int)rc), true);
+        http2_violate(session, nghttp2_strerror((int)rc), true);
     }
     return UV_EPROTO;
 }

@@ -1,5 +1,6 @@
-/* http2.h - the server's side of an HTTP/2 connection (RFC 9113, by nghttp2), without a socket:
- * bytes in, bytes out, requests and their content told by callbacks.
+/* http2.h - an HTTP/2 connection (RFC 9113, by nghttp2), without a socket: bytes in, bytes out,
+ * requests and their content told by callbacks. Here is the server's side, and what both sides
+ * share; how a client's session is made, and a request sent, is http2_client.h's.
  *
  * Flow control is backpressure. What comes in for a stream that is not reading is kept, up to the
  * window that its client was given, and the window is opened again only when it has been handed on;
@@ -49,18 +50,23 @@ struct http2_stream {
     int32_t id;
     bool is_reading;      /* content may be told */
     bool is_closed;       /* on the wire: nothing can be sent or comes any more */
-    bool has_request_end; /* that is still to be told */
+    bool has_head;        /* a client's: the final head of its response has come */
+    bool has_all;         /* a client's: the end of its response has come */
+    bool has_sent_head;   /* a client's: its request's head has left */
+    bool is_refused;      /* a client's that is gone: the server has not looked at its request */
+    bool has_request_end; /* of what comes, and still to be told */
     bool has_drained;     /* the same */
-    bool has_body;        /* a response's head with content to follow was submitted */
+    bool has_body;        /* a head with content to follow was submitted */
     bool is_deferred;     /* nghttp2 waits for more content */
-    bool is_last;         /* all of the response is queued */
+    bool is_last;         /* all that is to be sent is queued */
     bool has_sent_last;   /* and its end was taken */
-    size_t queued;        /* what waits of the response, and one for its end */
+    uint32_t error_code;  /* with which it was closed */
+    size_t queued;        /* what waits to be sent, and one for its end */
     size_t held;          /* bytes that came and have not been told */
     struct buf in;
     struct buf out;
-    struct buf trailers;          /* of the request, until its end is told */
-    struct buf response_trailers; /* until the content has left */
+    struct buf trailers;     /* of what comes, until its end is told */
+    struct buf out_trailers; /* until the content has left */
 };
 
 /* All may call the functions below for their stream, but not receive, send or destroy. */
@@ -68,14 +74,18 @@ struct http2_events {
     /* A request's head is whole: http2_stream_open takes it, or http2_refuse. The head is borrowed,
      * and may be one that was found bad (refused_status). */
     void (*on_request)(void *owner, int32_t id, const struct http2_head *head, bool is_last);
+    /* A client's, in its place: a response's head is whole; borrowed, and may be one that was found
+     * bad. Interim ones come before the final one. */
+    void (*on_response)(struct http2_stream *stream, const struct http2_head *head, bool is_last);
     void (*on_content)(struct http2_stream *stream, const char *bytes, size_t len);
-    /* The request has ended. Trailers are whole lines, or empty. */
+    /* What comes, request or response, has ended. Trailers are whole lines, or empty. Not told of
+     * what was all head. */
     void (*on_request_end)(struct http2_stream *stream, struct str trailers);
     /* All, or most, that was queued has left. */
     void (*on_drained)(struct http2_stream *stream);
-    /* The client has reset the stream, or broken the protocol on it. */
+    /* The peer has reset the stream, or broken the protocol on it. */
     void (*on_gone)(struct http2_stream *stream);
-    /* The client has broken the protocol or passed a limit. `reason` is constant. is_fatal: the
+    /* The peer has broken the protocol or passed a limit. `reason` is constant. is_fatal: the
      * connection is going to end. */
     void (*on_violation)(void *owner, const char *reason, bool is_fatal);
 };
@@ -86,7 +96,7 @@ int http2_session_create(const struct http2_events *events, void *owner, size_t 
 /* After its streams are released. NULL is fine. */
 void http2_session_destroy(struct http2_session *session);
 
-/* Bytes from the client. 0, or UV_EPROTO when the connection cannot go on:
+/* Bytes from the peer. 0, or UV_EPROTO when the connection cannot go on:
  * http2_write_goaway says why, and that is all that may be sent. */
 int http2_receive(struct http2_session *session, const char *bytes, size_t len, uint64_t now_ms);
 void http2_write_goaway(const struct http2_session *session, char out[HTTP2_GOAWAY_BYTES]);

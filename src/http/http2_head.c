@@ -6,6 +6,7 @@
 #define VERSION " HTTP/2.0\r\n"
 #define HOST "host: "
 #define COOKIE "cookie: "
+#define STATUS_LINE "HTTP/2.0 200 \r\n"
 
 void http2_head_init(struct http2_head *head, size_t max_bytes)
 {
@@ -33,6 +34,7 @@ void http2_head_begin(struct http2_head *head, bool is_trailers)
     head->method = head->path = head->authority = (struct http_span){0, 0};
     head->is_connect = head->has_protocol = head->is_websocket = false;
     head->is_of_head_request = false;
+    head->status = 0;
     head->refused_status = 0;
     head->reason = NULL;
 }
@@ -106,9 +108,21 @@ static void take_path(struct http2_head *head, struct str value)
         keep_pseudo(head, value, &head->path);
 }
 
+static void take_status(struct http2_head *head, struct str name, struct str value)
+{
+    uint64_t status;
+    if (str_equal(name, STR(":status")) && value.len == 3 && str_to_u64(value, &status) &&
+        status >= 100)
+        head->status = (uint16_t)status;
+    else
+        http2_head_refuse(head, 502, "bad :status");
+}
+
 static void take_pseudo(struct http2_head *head, struct str name, struct str value)
 {
-    if (str_equal(name, STR(":method"))) {
+    if (head->is_response) {
+        take_status(head, name, value);
+    } else if (str_equal(name, STR(":method"))) {
         take_method(head, value);
     } else if (str_equal(name, STR(":path"))) {
         take_path(head, value);
@@ -187,9 +201,9 @@ static void take_field(struct http2_head *head, struct str name, struct str valu
         http2_head_refuse(head, 400, "CONNECT with a Content-Length");
     else if (head->is_connect && is_of_handshake(name))
         return;
-    else if (str_equal(name, STR("host")))
+    else if (!head->is_response && str_equal(name, STR("host")))
         take_host(head, name, value);
-    else if (str_equal(name, STR("cookie")))
+    else if (!head->is_response && str_equal(name, STR("cookie")))
         take_cookie(head, value);
     else
         put_line(head, name, value);
@@ -233,6 +247,8 @@ static char *copy(char *out, struct str s)
 
 size_t http2_head_text_bytes(const struct http2_head *head)
 {
+    if (head->is_response)
+        return sizeof(STATUS_LINE) - 1 + buf_len(&head->lines) + 2;
     size_t bytes = head->method.len + 1 + head->path.len + sizeof(VERSION) - 1;
     if (head->authority.len > 0)
         bytes += sizeof(HOST) - 1 + head->authority.len + 2;
@@ -241,8 +257,23 @@ size_t http2_head_text_bytes(const struct http2_head *head)
     return bytes + buf_len(&head->lines) + 2;
 }
 
+static void write_response(const struct http2_head *head, char *out)
+{
+    char *digits = out + sizeof("HTTP/2.0 ") - 1;
+    out = copy(out, STR(STATUS_LINE));
+    digits[0] = (char)('0' + head->status / 100);
+    digits[1] = (char)('0' + head->status / 10 % 10);
+    digits[2] = (char)('0' + head->status % 10);
+    out = copy(out, buf_str(&head->lines));
+    copy(out, STR("\r\n"));
+}
+
 void http2_head_write(const struct http2_head *head, char *out)
 {
+    if (head->is_response) {
+        write_response(head, out);
+        return;
+    }
     out = copy(out, pseudo_str(head, head->method));
     *out++ = ' ';
     out = copy(out, pseudo_str(head, head->path));

@@ -1,4 +1,4 @@
-/* http2_head.h - the fields of an HTTP/2 request, put down as HTTP/1 would write the same head, for
+/* http2_head.h - the fields of an HTTP/2 message, put down as HTTP/1 would write the same head, for
  * http1_take_head to judge: so there is one reader of heads, and what is refused in one protocol is
  * refused in the other.
  *
@@ -23,6 +23,7 @@
 struct http2_head {
     size_t max_bytes;
     size_t bytes;       /* of all fields so far, as that setting counts */
+    bool is_response;   /* the heads are those of responses: set once */
     bool is_trailers;   /* lines alone, of fields that may stand behind a body */
     struct buf pseudo;  /* the values of the pseudo fields */
     struct buf lines;   /* all other fields */
@@ -31,6 +32,7 @@ struct http2_head {
     bool is_connect;
     bool has_protocol;
     bool is_websocket; /* asked for by an extended CONNECT; the text says GET, and no more of it */
+    uint16_t status;   /* of a response; 0: none yet */
     bool is_of_head_request; /* also when it is refused */
     uint16_t refused_status; /* 0: not refused */
     const char *reason;      /* constant */
@@ -49,7 +51,7 @@ void http2_head_end(struct http2_head *head, bool is_last);
 /* It has been used: large buffers are given back. */
 void http2_head_rest(struct http2_head *head);
 
-/* The text of a request's head that was not refused. */
+/* The text of a head that was not refused. */
 size_t http2_head_text_bytes(const struct http2_head *head);
 void http2_head_write(const struct http2_head *head, char *out);
 

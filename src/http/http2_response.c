@@ -6,8 +6,6 @@
 
 #include "http/message.h"
 
-/* What weir and its plugins add to an upstream's fields. */
-#define MAX_LINES (HTTP_MAX_FIELDS + 72)
 /* Below this more is asked for: the client shall not wait for it. */
 #define LOW_BYTES 32768
 
@@ -30,7 +28,7 @@ static bool is_of_connection(enum header_id id)
     }
 }
 
-static nghttp2_nv make_field(struct str name, struct str value)
+nghttp2_nv http2_make_field(struct str name, struct str value)
 {
     return (nghttp2_nv){.name = (uint8_t *)name.ptr,
                         .namelen = name.len,
@@ -47,7 +45,7 @@ static bool is_fleeting(enum header_id id, struct str name)
 }
 
 /* Cuts a line with its CRLF off; empty at the end. */
-static struct str cut_line(struct str *rest)
+struct str http2_cut_line(struct str *rest)
 {
     const char *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
     if (!end)
@@ -68,17 +66,17 @@ static void make_lower(struct str name)
 
 /* The fields of all lines; *count may be above 0 already. has_names: the table has had a head's
  * names. False: too many. */
-static bool find_fields(struct str lines, bool has_names, nghttp2_nv *fields, size_t *count)
+bool http2_find_fields(struct str lines, bool has_names, nghttp2_nv *fields, size_t *count)
 {
-    for (struct str value = cut_line(&lines); value.len > 0; value = cut_line(&lines)) {
+    for (struct str value = http2_cut_line(&lines); value.len > 0; value = http2_cut_line(&lines)) {
         struct str name = str_cut(&value, ':');
         enum header_id id = header_recognise(name);
         if (is_of_connection(id))
             continue;
-        if (*count == MAX_LINES)
+        if (*count == HTTP2_MAX_LINES)
             return false;
         make_lower(name);
-        fields[*count] = make_field(name, str_trim(value));
+        fields[*count] = http2_make_field(name, str_trim(value));
         if (has_names && is_fleeting(id, name))
             fields[*count].flags = NGHTTP2_NV_FLAG_NO_INDEX;
         (*count)++;
@@ -113,15 +111,15 @@ static int submit(struct http2_stream *stream, const nghttp2_nv *fields, size_t 
 
 int http2_stream_head(struct http2_stream *stream, struct str head, bool is_interim, bool is_last)
 {
-    nghttp2_nv fields[MAX_LINES];
+    nghttp2_nv fields[HTTP2_MAX_LINES];
     size_t count = 1;
     if (stream->is_closed)
         return UV_EPIPE;
-    struct str status = cut_line(&head);
+    struct str status = http2_cut_line(&head);
     str_cut(&status, ' ');
-    fields[0] = make_field(STR(":status"), str_cut(&status, ' '));
+    fields[0] = http2_make_field(STR(":status"), str_cut(&status, ' '));
     if (fields[0].valuelen != 3 ||
-        !find_fields(head, stream->session->has_sent_head, fields, &count))
+        !http2_find_fields(head, stream->session->has_sent_head, fields, &count))
         return UV_ENOBUFS;
     stream->session->has_sent_head = true;
     return submit(stream, fields, count, is_interim, is_last);
@@ -157,7 +155,7 @@ int http2_stream_end(struct http2_stream *stream, struct str trailers)
     if (stream->is_last)
         return 0;
     stream->is_last = true;
-    if (trailers.len > 0 && buf_append(&stream->response_trailers, trailers.ptr, trailers.len))
+    if (trailers.len > 0 && buf_append(&stream->out_trailers, trailers.ptr, trailers.len))
         return UV_ENOMEM;
     return go_on(stream);
 }
@@ -165,9 +163,9 @@ int http2_stream_end(struct http2_stream *stream, struct str trailers)
 /* The content has ended. True: trailers follow. */
 static bool submit_trailers(struct http2_stream *stream)
 {
-    nghttp2_nv fields[MAX_LINES];
+    nghttp2_nv fields[HTTP2_MAX_LINES];
     size_t count = 0;
-    if (!find_fields(buf_str(&stream->response_trailers), true, fields, &count) || count == 0)
+    if (!http2_find_fields(buf_str(&stream->out_trailers), true, fields, &count) || count == 0)
         return false;
     return nghttp2_submit_trailer(stream->session->nghttp2, stream->id, fields, count) == 0;
 }

@@ -162,12 +162,23 @@ static bool set_name(const struct tls_client *client, SSL *ssl, struct str name)
            (!client->verifies || SSL_set1_host(ssl, text) == 1);
 }
 
+/* HTTP/1 is what the context offers. */
+static bool set_alpn(SSL *ssl, enum tls_alpn alpn)
+{
+    static const unsigned char both[] = "\x02h2\x08http/1.1";
+    unsigned len = alpn == TLS_ALPN_HTTP2 ? 3 : sizeof(both) - 1;
+    return alpn == TLS_ALPN_HTTP1 || SSL_set_alpn_protos(ssl, both, len) == 0;
+}
+
 int tls_client_begin(struct tls_client *client, struct stream *stream, struct str name,
-                     struct ssl_session_st **session)
+                     enum tls_alpn alpn, struct ssl_session_st **session)
 {
     SSL *ssl = SSL_new(client->context);
-    if (!ssl)
+    if (!ssl || !set_alpn(ssl, alpn)) {
+        ERR_clear_error();
+        SSL_free(ssl);
         return UV_ENOMEM;
+    }
     if (!set_name(client, ssl, name)) {
         ERR_clear_error();
         SSL_free(ssl);

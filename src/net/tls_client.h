@@ -42,12 +42,19 @@ void tls_client_unref(struct tls_client *client); /* NULL is fine */
 /* Whether the caller's reference is the last one; NULL: it is. */
 bool tls_client_is_last(const struct tls_client *client);
 
+/* What ALPN offers. */
+enum tls_alpn {
+    TLS_ALPN_HTTP1 = 0, /* nothing, where the client carries streams */
+    TLS_ALPN_HTTP2,
+    TLS_ALPN_HTTP2_OR_HTTP1,
+};
+
 /* Begins the handshake on a stream that is connected; its on_secured tells the end. `name` is whom
  * we want to speak to, a host name or an IP address, and what the certificate is checked for.
  * *session, which must live as long as the stream is open, is the last session with this server or
  * NULL; it is replaced when the server gives another. 0, or a negative UV_E…. */
 int tls_client_begin(struct tls_client *client, struct stream *stream, struct str name,
-                     struct ssl_session_st **session);
+                     enum tls_alpn alpn, struct ssl_session_st **session);
 void tls_session_free(struct ssl_session_st *session); /* NULL is fine */
 
 #endif

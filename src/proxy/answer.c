@@ -1,6 +1,7 @@
 #include "proxy/answer.h"
 
 #include "proxy/forward.h"
+#include "proxy/grpc.h"
 #include "proxy/writer.h"
 
 struct status_text {
@@ -258,4 +259,25 @@ size_t answer_write(const struct answer *answer, const struct answer_context *co
     if (body_len > 0 && !context->is_head)
         *ret_body = is_raw ? answer->body : str_make(out + head_len, body_len);
     return head_len;
+}
+
+size_t answer_write_grpc(const struct answer *answer, const struct answer_context *context,
+                         char *out, size_t size)
+{
+    struct writer writer = writer_on(out, size);
+    bool has_message = answer->message && answer->message[0] != '\0';
+    const char *message = has_message ? answer->message : answer_message(answer->status);
+    enum grpc_status status = answer->grpc_status ? (enum grpc_status)answer->grpc_status
+                                                  : grpc_status_of_http(answer->status);
+
+    WRITER_LITERAL(&writer, "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n");
+    grpc_write_status(&writer, status, str_of(message));
+    put_line(&writer, STR("Date: "), context->date);
+    writer_str(&writer, answer->fields);
+    WRITER_LITERAL(&writer, "Server: weir\r\n");
+    put_latencies(&writer, answer, context);
+    put_line(&writer, STR("X-Kong-Request-Id: "),
+             str_make(context->request_id, FORWARD_REQUEST_ID_BYTES));
+    WRITER_LITERAL(&writer, "\r\n");
+    return writer.has_overflowed ? 0 : (size_t)(writer.at - out);
 }

@@ -26,6 +26,7 @@ struct answer {
     uint16_t status;
     const char *message;     /* constant; goes into the body */
     bool is_core;            /* see answer_choose_media */
+    uint8_t grpc_status;     /* for clients of gRPC; 0: as the status says */
     bool has_no_body;        /* a redirect */
     bool is_intended;        /* configured so, by a plugin: no failure to be logged */
     bool is_proxied;         /* an upstream was tried: its latency and Via are told */
@@ -46,6 +47,11 @@ struct answer_context {
     uint64_t upstream_latency_ms;
     uint64_t gateway_latency_ms;
 };
+
+/* For clients of gRPC, to whom all is well with HTTP: a head that has the status of gRPC's, and no
+ * body. Otherwise the same. */
+size_t answer_write_grpc(const struct answer *answer, const struct answer_context *context,
+                         char *out, size_t size);
 
 /* Writes the head. Returns its length; 0 when it doesn't fit. *ret_body is the body that follows
  * it: the answer's own where it lies, however long, or one of weir's, written behind the head. */

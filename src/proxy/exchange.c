@@ -5,6 +5,7 @@
 #include "model/target_state.h"
 #include "proxy/access.h"
 #include "proxy/downstream.h"
+#include "proxy/grpc.h"
 #include "proxy/hedge.h"
 #include "proxy/match.h"
 #include "proxy/outcome.h"
@@ -14,6 +15,7 @@
 #include "proxy/tunnel.h"
 #include "proxy/upstream_conn.h"
 #include "proxy/upstream_pool.h"
+#include "proxy/upstream_side.h"
 #include "proxy/worker_core.h"
 
 /* One request's life; in brackets what a step may WAIT for:
@@ -108,6 +110,12 @@ static void expect_progress(struct exchange *x)
     deadline_set(&x->worker->wheel, deadline, settings->client_body_timeout_ms);
 }
 
+/* Either side of a call by gRPC may be silent for as long as the upstream may. */
+static bool is_call(const struct exchange *x)
+{
+    return x->is_grpc && x->step == STEP_INDEX_RESPOND;
+}
+
 /* What we wait for, and how long, follows from the state alone. Called after every event, so each
  * of these times runs from the last one. */
 static void watch_client(struct exchange *x)
@@ -119,7 +127,7 @@ static void watch_client(struct exchange *x)
             deadline_set(&x->worker->wheel, deadline, settings->client_header_timeout_ms);
         x->is_watching_head = true;
     } else if (client_queued(x->client) > 0 ||
-               (x->request_part == REQUEST_BODY && *x->client->is_reading)) {
+               (x->request_part == REQUEST_BODY && *x->client->is_reading && !is_call(x))) {
         expect_progress(x);
         return;
     } else if (!x->has_client_ended || x->has_responded) {
@@ -138,9 +146,9 @@ static void watch_upstream(struct exchange *x)
         return;
     }
     const struct service *service = x->match.route->service;
-    if (stream_queued(&x->upstream->stream) > 0)
+    if (upstream_side_queued(x) > 0)
         deadline_set(&x->worker->wheel, &x->deadline, service->write_timeout_ms);
-    else if (x->request_part == REQUEST_DONE && x->upstream->stream.is_reading)
+    else if ((x->request_part == REQUEST_DONE || is_call(x)) && upstream_side_is_reading(x))
         deadline_set(&x->worker->wheel, &x->deadline, service->read_timeout_ms);
     else
         deadline_clear(&x->deadline);
@@ -170,7 +178,7 @@ static void on_due(struct timer_node *node)
         tunnel_timed_out(x);
     else if (x->is_held)
         response_let_go(x);
-    else if (stream_queued(&x->upstream->stream) > 0)
+    else if (upstream_side_queued(x) > 0)
         try_fail(x, TRY_SEND_TIMEOUT, UV_ETIMEDOUT, NULL);
     else
         try_fail(x, TRY_READ_TIMEOUT, UV_ETIMEDOUT, NULL);
@@ -319,9 +327,13 @@ static void answer(struct exchange *x)
 static enum step_result end_overdue(struct exchange *x)
 {
     x->is_overdue = false;
+    if (x->step == STEP_INDEX_RESPOND && response_end_call(x, GRPC_DEADLINE_EXCEEDED)) {
+        try_leave(x, false);
+        return STEP_NEXT;
+    }
     if (x->has_responded)
         return STEP_CUT;
-    uint16_t status = x->request_part == REQUEST_DONE ? 504 : 408;
+    uint16_t status = x->request_part == REQUEST_DONE || x->is_grpc ? 504 : 408;
     x->answer = (struct answer){.status = status,
                                 .message = answer_message(status),
                                 .is_core = true,
@@ -449,6 +461,30 @@ bool exchange_upstream_readable(struct exchange *x)
     return has_moved;
 }
 
+void exchange_upstream_head(struct exchange *x, const struct http2_head *head, bool is_last)
+{
+    response_take_head(x, head, is_last);
+    run(x);
+}
+
+void exchange_upstream_content(struct exchange *x, const char *bytes, size_t len)
+{
+    response_take_content(x, str_make(bytes, len));
+    run(x);
+}
+
+void exchange_upstream_response_ended(struct exchange *x, struct str trailers)
+{
+    response_take_end(x, trailers);
+    run(x);
+}
+
+void exchange_upstream_gone(struct exchange *x, int error, const char *reason)
+{
+    response_upstream_gone(x, error, reason);
+    run(x);
+}
+
 void exchange_upstream_ended(struct exchange *x, int error)
 {
     response_upstream_ended(x, error);
@@ -472,8 +508,8 @@ void exchange_endpoints_changed(struct exchange *x)
 
 void exchange_target_left(struct exchange *x)
 {
-    bool is_connecting =
-        x->step == STEP_INDEX_LEASE && x->upstream && x->upstream->state == UPSTREAM_CONNECTING;
+    bool is_connecting = x->step == STEP_INDEX_LEASE &&
+                         ((x->upstream && x->upstream->state == UPSTREAM_CONNECTING) || x->lane);
     if (!is_connecting || !atomic_load_explicit(&x->pool->target->gone, memory_order_relaxed))
         return;
     try_fail(x, TRY_CONNECT_FAILED, 0, "the target left before it was reached");

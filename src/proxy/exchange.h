@@ -32,6 +32,7 @@ struct client;
 struct http2_head;
 struct snapshot_use;
 struct upstream_conn;
+struct upstream_lane;
 struct upstream_pool;
 struct target_state;
 struct hedge;
@@ -98,6 +99,8 @@ struct exchange {
     struct str path;           /* normalised */
     struct str authority;      /* as sent */
     struct str client_address; /* once the request is matched; see exchange_client */
+    bool is_grpc;              /* of gRPC's protocol: answers of weir's own are too */
+    uint8_t grpc_status;       /* that its response told: enum grpc_status */
     bool is_secure;            /* the client's side is TLS, also when a trusted proxy ended it */
     struct router_match match;
     char request_id[FORWARD_REQUEST_ID_BYTES];
@@ -116,13 +119,15 @@ struct exchange {
     /* The tries. */
     struct upstream_pool *pool; /* of the target chosen for this try */
     struct upstream_conn *upstream;
-    enum try_failure failure; /* of the last try */
-    int failure_error;        /* the UV_E… behind it, or 0 */
+    struct upstream_lane *lane; /* in its place where HTTP/2 is spoken */
+    enum try_failure failure;   /* of the last try */
+    int failure_error;          /* the UV_E… behind it, or 0 */
     const char *failure_reason;
     bool has_failed;      /* the try under way did */
     bool is_reused;       /* its connection has carried requests before */
     bool has_news;        /* response bytes came on it */
     bool has_told_health; /* that it answered was counted for the target's health */
+    bool was_refused;     /* it failed before the target looked at the request */
     bool is_trial;        /* half-open: it decides whether its target is back */
     bool is_panicking;    /* its target is in use only by panic (health/board.h) */
     bool needs_fresh;     /* a kept connection was dead: no more of those */
@@ -179,6 +184,12 @@ void exchange_connected(struct exchange *x, int error, const char *reason);
 void exchange_upstream_bytes(struct exchange *x, const char *bytes, size_t len);
 /* The upstream has something: true when it was taken without being read. */
 bool exchange_upstream_readable(struct exchange *x);
+/* The same from a lane of HTTP/2: heads, interim ones too, content, and the response's end; and
+ * that nothing comes any more: `error`, or 0 and `reason` says it. */
+void exchange_upstream_head(struct exchange *x, const struct http2_head *head, bool is_last);
+void exchange_upstream_content(struct exchange *x, const char *bytes, size_t len);
+void exchange_upstream_response_ended(struct exchange *x, struct str trailers);
+void exchange_upstream_gone(struct exchange *x, int error, const char *reason);
 void exchange_upstream_ended(struct exchange *x, int error);
 void exchange_upstream_drained(struct exchange *x, int error);
 void exchange_endpoints_changed(struct exchange *x);

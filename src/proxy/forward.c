@@ -256,6 +256,12 @@ static void put_request_framing(struct writer *out, const struct http_head *head
     }
 }
 
+/* Its servers take a request without TE for one that has come through a proxy that can't. */
+static bool is_for_grpc(const struct forward_request *request)
+{
+    return request->match->route->service->protocol & (PROTOCOL_GRPC | PROTOCOL_GRPCS);
+}
+
 size_t forward_write_request(const struct forward_request *request, char *out, size_t size)
 {
     const struct http_head *head = request->head;
@@ -275,7 +281,7 @@ size_t forward_write_request(const struct forward_request *request, char *out, s
         put_traceparent(&writer, request);
     if (request->wants_upgrade)
         put_upgrade(&writer, head);
-    else if (head->te_trailers)
+    else if (head->te_trailers || is_for_grpc(request))
         WRITER_LITERAL(&writer, "TE: trailers\r\nConnection: keep-alive, TE\r\n");
     else
         WRITER_LITERAL(&writer, "Connection: keep-alive\r\n");
@@ -320,6 +326,8 @@ static void put_response_framing(struct writer *out, const struct forward_respon
     const struct http_head *head = response->head;
     bool tells_length = response->has_body ? response->framing == HTTP_BY_LENGTH
                                            : head->has_content_length && head->status != 204;
+    if (tells_length && !head->has_content_length && response->is_to_http2)
+        return;
     if (tells_length) {
         WRITER_LITERAL(out, "Content-Length: ");
         writer_number(out, head->content_length);

@@ -57,6 +57,7 @@ struct forward_response {
     bool keep_alive;           /* another request may follow */
     bool is_switch;            /* a 101 that the client has asked for */
     bool is_connect;           /* by a CONNECT of HTTP/2, to which 200 says so */
+    bool is_to_http2;          /* where the end tells itself */
     uint8_t client_minor_version;
     const char *request_id;
     struct str date;              /* for a response that came without one */

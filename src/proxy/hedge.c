@@ -180,7 +180,7 @@ static void lease(struct exchange *x)
     hedge->is_reused = hedge->conn != NULL;
     if (!hedge->conn)
         upstream_pool_make_way(hedge->pool);
-    if (!hedge->conn && upstream_conn_open(hedge->pool, peer, x, &hedge->conn)) {
+    if (!hedge->conn && upstream_conn_open(hedge->pool, peer, x, UPSTREAM_HTTP1, &hedge->conn)) {
         fail(x, true);
         return;
     }

@@ -5,6 +5,7 @@
 #include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/grpc.h"
 #include "proxy/outcome.h"
 #include "proxy/worker_core.h"
 #include "proxy/writer.h"
@@ -78,11 +79,29 @@ static void redirect(struct exchange *x, uint16_t status)
                                 .fields = str_make(line, (size_t)(writer.at - line))};
 }
 
+/* For routes of gRPC, as Kong answers. */
+static bool is_right_for_grpc(struct exchange *x, const struct route *route)
+{
+    if (!grpc_has_type(&x->request)) {
+        answer(x, 415, "Non-gRPC request matched gRPC route");
+        return false;
+    }
+    if (!x->request.is_http2) {
+        answer(x, 426, "Please use HTTP2 protocol");
+        x->answer.fields = STR("Connection: Upgrade\r\nUpgrade: HTTP/2\r\n");
+        return false;
+    }
+    if (!(route->protocols & PROTOCOL_GRPC) && !x->is_secure) {
+        answer(x, 426, "gRPC request matched gRPCs route");
+        x->answer.grpc_status = GRPC_CANCELLED;
+        return false;
+    }
+    return true;
+}
+
 static void answer_wrong_protocol(struct exchange *x, const struct route *route)
 {
-    if (!(route->protocols & PROTOCOL_HTTPS)) {
-        answer(x, 415, "Non-gRPC request matched gRPC route");
-    } else if (route->https_redirect_status_code != 426) {
+    if (route->https_redirect_status_code != 426) {
         redirect(x, (uint16_t)route->https_redirect_status_code);
     } else {
         answer(x, 426, "Please use HTTPS protocol");
@@ -121,10 +140,25 @@ static void find_client(struct exchange *x)
         x->is_secure = str_equal_nocase(http_field_value(head, proto), STR("https"));
 }
 
-static bool is_served_on(const struct route *route, bool is_secure)
+static bool is_right_protocol(struct exchange *x, const struct route *route)
 {
-    uint32_t protocols = PROTOCOL_HTTP | (is_secure ? PROTOCOL_HTTPS : 0u);
-    return (route->protocols & protocols) != 0;
+    if (__builtin_expect(route->protocols & (PROTOCOL_GRPC | PROTOCOL_GRPCS), 0))
+        return is_right_for_grpc(x, route);
+    if (route->protocols & (PROTOCOL_HTTP | (x->is_secure ? PROTOCOL_HTTPS : 0u)))
+        return true;
+    answer_wrong_protocol(x, route);
+    return false;
+}
+
+/* How long the client waits is how long it may take. */
+static void begin_call(struct exchange *x)
+{
+    uint32_t timeout_ms;
+    uint64_t limit_ms = x->worker->settings.request_timeout_ms;
+    x->is_grpc = true;
+    x->grpc_status = GRPC_NO_STATUS;
+    if (grpc_read_timeout(&x->request, &timeout_ms) && (limit_ms == 0 || timeout_ms < limit_ms))
+        deadline_set(&x->worker->wheel, &x->total, timeout_ms);
 }
 
 /* Who was let in under one name may not ask for another. Without a name there is nothing to
@@ -162,6 +196,8 @@ bool match_exchange(struct exchange *x)
         exchange_refuse_saying(x, 400, "The plain HTTP request was sent to HTTPS port");
         return false;
     }
+    if (grpc_is_request(&x->request))
+        begin_call(x);
     find_client(x);
     if (!read_target(x))
         return false;
@@ -181,11 +217,7 @@ bool match_exchange(struct exchange *x)
         answer(x, 404, "no Route matched with those values");
         return false;
     }
-    if (!is_served_on(x->match.route, x->is_secure)) {
-        answer_wrong_protocol(x, x->match.route);
-        return false;
-    }
-    return true;
+    return is_right_protocol(x, x->match.route);
 }
 
 bool match_service(struct exchange *x)
@@ -195,11 +227,11 @@ bool match_service(struct exchange *x)
         return false;
     }
     const struct service *service = x->match.route->service;
-    if (service->protocol != PROTOCOL_HTTP &&
+    if (!(service->protocol & (PROTOCOL_HTTP | PROTOCOL_GRPC)) &&
         (!service->tls || service->protocol == PROTOCOL_TLS)) {
         /* Sending in clear what was to be encrypted would be worse than failing. */
         if (outcome_may_log(x->worker))
-            log_error("service cannot be served: its protocol is not built yet, or its TLS is not "
+            log_error("service cannot be served: its protocol is one of streams, or its TLS is not "
                       "to be set up",
                       LOG_STR("service", service->name), LOG_STR("host", service->host));
         answer(x, 502, "the protocol of this Service is not supported");

@@ -7,6 +7,7 @@
 #include "proxy/access_log.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/grpc.h"
 #include "proxy/retry.h"
 #include "proxy/upstream_pool.h"
 #include "proxy/worker_core.h"
@@ -104,10 +105,18 @@ static enum health_result failure_kind(const struct exchange *x)
     }
 }
 
-/* A kept connection that turns out to be closed says nothing of its target. */
-static bool is_no_fault(const struct exchange *x)
+uint16_t outcome_status(const struct exchange *x)
 {
-    return x->failure == TRY_RESET && x->is_reused && !x->has_news;
+    return __builtin_expect(x->is_grpc && x->grpc_status == GRPC_UNAVAILABLE, 0)
+               ? 503
+               : x->reply->head.status;
+}
+
+bool outcome_is_no_fault(const struct exchange *x)
+{
+    if (x->failure != TRY_RESET || x->has_news)
+        return false;
+    return x->is_reused || (x->was_refused && !x->needs_fresh);
 }
 
 static struct passive_news end_trial(struct exchange *x, struct upstream_state *upstream,
@@ -116,11 +125,11 @@ static struct passive_news end_trial(struct exchange *x, struct upstream_state *
     struct target_state *target = x->pool->target;
     bool has_answered = x->response_part != RESPONSE_HEAD;
     x->is_trial = false;
-    if (x->has_failed && !is_no_fault(x))
+    if (x->has_failed && !outcome_is_no_fault(x))
         return trial_end(upstream, target, failure_kind(x), 0);
     if (x->has_failed || !has_answered)
         return trial_end(upstream, target, HEALTH_IGNORED, 0);
-    uint16_t status = x->reply->head.status;
+    uint16_t status = outcome_status(x);
     bool is_bad = rules && health_result_of_status(&rules->passive, status) == HEALTH_HTTP_FAILURE;
     return trial_end(upstream, target, is_bad ? HEALTH_HTTP_FAILURE : HEALTH_SUCCESS, status);
 }
@@ -128,12 +137,12 @@ static struct passive_news end_trial(struct exchange *x, struct upstream_state *
 static struct passive_news count_result(struct exchange *x, const struct health_rules *rules)
 {
     struct target_state *target = x->pool->target;
-    if (x->has_failed && !is_no_fault(x))
+    if (x->has_failed && !outcome_is_no_fault(x))
         return passive_failed(rules, target, failure_kind(x));
     if (x->has_failed || x->response_part == RESPONSE_HEAD || x->has_told_health)
         return (struct passive_news){.turn = PASSIVE_NO_TURN};
     x->has_told_health = true;
-    return passive_answered(rules, target, x->reply->head.status);
+    return passive_answered(rules, target, outcome_status(x));
 }
 
 static void pass_on_news(const struct exchange *x, struct target_state *target,

@@ -27,6 +27,13 @@ void outcome_record(struct exchange *x);
 /* Whether a line about what peers cause may be written now; counts it. */
 bool outcome_may_log(struct worker *worker);
 
+/* Of a try that failed: a kept connection that turns out to be closed says nothing of its target,
+ * and one that takes leave is not down. */
+bool outcome_is_no_fault(const struct exchange *x);
+
+/* What the response says of its target, as a status of HTTP's: 503 for gRPC's UNAVAILABLE. */
+uint16_t outcome_status(const struct exchange *x);
+
 /* Counts how the try under way went for its target's health, once its answer's head is there and
  * when the target is left. */
 void outcome_tell_health(struct exchange *exchange);

@@ -250,7 +250,7 @@ static void on_connected(uv_connect_t *request, int status)
     struct upstream_peer *peer = target->peer;
     if (status == 0 && peer)
         status = tls_client_begin(peer->tls, stream, str_make(peer->name, peer->name_len),
-                                  &peer->session);
+                                  TLS_ALPN_HTTP1, &peer->session);
     if (status)
         relay_try_fail(relay, TRY_CONNECT_FAILED, status, NULL);
     else if (!peer) /* else on_target_secured goes on */

@@ -12,6 +12,7 @@
 #include "proxy/tunnel.h"
 #include "proxy/upstream_conn.h"
 #include "proxy/upstream_pool.h"
+#include "proxy/upstream_side.h"
 #include "proxy/worker_core.h"
 
 #define MAX_BAD_TEXT_BYTES 200 /* of a head that was refused */
@@ -116,9 +117,22 @@ static void keep_content(struct exchange *x, const struct str *pieces, unsigned 
     }
 }
 
+static void send_on_lane(struct exchange *x, const struct str *pieces, unsigned count, bool is_last)
+{
+    int rc = count > 0 ? upstream_lane_content(x->lane, pieces, count) : 0;
+    if (rc == 0 && is_last)
+        rc = upstream_lane_end(x->lane, http1_trailers(&x->request_parser));
+    if (rc)
+        x->is_send_broken = true;
+}
+
 static void send_content(struct exchange *x, const struct str *pieces, unsigned count, size_t total,
                          bool is_last)
 {
+    if (x->lane) {
+        send_on_lane(x, pieces, count, is_last);
+        return;
+    }
     struct framing_gather gather;
     framing_begin(&gather, STR_EMPTY);
     framing_add(&gather, x->request.framing, pieces, count, total);
@@ -331,9 +345,26 @@ int request_send_to(struct exchange *x, const struct target_state *target,
     return stream_write(&conn->stream, gather.pieces, gather.count);
 }
 
+/* The same on a lane. */
+static int send_all_on_lane(struct exchange *x)
+{
+    struct str kept = buf_str(&x->kept), trailers = http1_trailers(&x->request_parser);
+    size_t head_len = write_head(x, x->pool->target);
+    if (head_len == 0)
+        return UV_ENOBUFS;
+    bool is_whole = x->request_part == REQUEST_DONE;
+    bool is_all_head = is_whole && kept.len == 0 && trailers.len == 0;
+    int rc = upstream_lane_head(x->lane, str_make(x->worker->scratch, head_len), is_all_head);
+    if (rc == 0 && kept.len > 0)
+        rc = upstream_lane_content(x->lane, &kept, 1);
+    if (rc == 0 && is_whole && !is_all_head)
+        rc = upstream_lane_end(x->lane, trailers);
+    return rc;
+}
+
 void request_send(struct exchange *x)
 {
-    int rc = request_send_to(x, x->pool->target, x->upstream);
+    int rc = x->lane ? send_all_on_lane(x) : request_send_to(x, x->pool->target, x->upstream);
     if (rc == UV_ENOBUFS) {
         exchange_refuse(x, 431, "no room for the head to the upstream");
         return;
@@ -362,7 +393,7 @@ static bool wants_bytes(const struct exchange *x)
         return true; /* and drop */
     if (!x->has_sent_head)
         return buf_len(&x->kept) < EXCHANGE_MAX_KEPT_BYTES;
-    return !x->upstream || stream_queued(&x->upstream->stream) < EXCHANGE_MAX_QUEUED_BYTES;
+    return !(x->upstream || x->lane) || upstream_side_queued(x) < EXCHANGE_MAX_QUEUED_BYTES;
 }
 
 void request_steer(struct exchange *x)

@@ -3,18 +3,22 @@
 #include <stdlib.h>
 
 #include "balance/balancer.h"
+#include "http/http2_head.h"
 #include "http/websocket.h"
 #include "net/stream_pipe.h"
 #include "proxy/access.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/framing.h"
+#include "proxy/grpc.h"
 #include "proxy/outcome.h"
 #include "proxy/try.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream_conn.h"
 #include "proxy/upstream_pool.h"
+#include "proxy/upstream_side.h"
 #include "proxy/worker_core.h"
+#include "proxy/writer.h"
 
 #define MAX_INTERIM 32
 #define MIN_MOVED_BYTES 65536 /* as much as one read brings: less is copied as quickly */
@@ -111,6 +115,7 @@ static size_t write_head(struct exchange *x)
         .keep_alive = x->keep_client,
         .is_switch = x->reply->head.status == 101,
         .is_connect = x->websocket_key.len > 0,
+        .is_to_http2 = x->request.is_http2,
         .client_minor_version = x->request.minor_version,
         .request_id = x->request_id,
         .date = str_make(worker->clock.http_text, WALL_CLOCK_HTTP_BYTES),
@@ -239,7 +244,8 @@ static bool begin_response(struct exchange *x, struct str *ret_head)
     x->has_responded = true;
     x->response_part = http1_body_is_done(&x->reply->parser) ? RESPONSE_DONE : RESPONSE_BODY;
     balancer_hear(x->pool->target, x->worker->index, x->head_ms);
-    outcome_tell_health(x); /* before the client knows: its next request goes elsewhere */
+    if (!x->is_grpc)            /* its status comes last */
+        outcome_tell_health(x); /* before the client knows: its next request goes elsewhere */
     return true;
 }
 
@@ -434,7 +440,125 @@ void response_upstream_ended(struct exchange *x, int error)
                                                              : "closed without a response");
 }
 
+/* --- HTTP/2 --- */
+
+static bool is_past_length(const struct exchange *x, size_t more)
+{
+    const struct http_head *head = &x->reply->head;
+    return head->framing == HTTP_BY_LENGTH && more > head->content_length - x->body_bytes;
+}
+
+/* The head of http2_head.h as text, judged like any other. */
+static bool read_http2_head(struct exchange *x, const struct http2_head *head, bool is_last)
+{
+    if (head->refused_status) {
+        try_fail(x, TRY_BAD_RESPONSE, 0, head->reason);
+        return false;
+    }
+    size_t len = http2_head_text_bytes(head);
+    char *text = arena_alloc(&x->arena, len);
+    if (!text) {
+        try_fail(x, TRY_BAD_RESPONSE, UV_ENOMEM, NULL);
+        return false;
+    }
+    http2_head_write(head, text);
+    const struct http_head *read = &x->reply->head;
+    if (http1_take_head(&x->reply->parser, text, len, is_last) != HTTP1_DONE)
+        try_fail(x, TRY_BAD_RESPONSE, 0, x->reply->parser.reason);
+    else if (is_last && read->framing == HTTP_BY_LENGTH && read->content_length > 0)
+        try_fail(x, TRY_BAD_RESPONSE, 0, "shorter than its Content-Length");
+    return !x->has_failed;
+}
+
+void response_take_head(struct exchange *x, const struct http2_head *head, bool is_last)
+{
+    x->has_news = true;
+    if (x->response_part != RESPONSE_HEAD || !take_reply(x) || !read_http2_head(x, head, is_last))
+        return;
+    if (x->reply->head.status < 200) {
+        if (++x->interim_count > MAX_INTERIM) {
+            try_fail(x, TRY_BAD_RESPONSE, 0, "too many interim responses");
+            return;
+        }
+        pass_on_interim(x);
+        begin_head(x);
+        return;
+    }
+    struct str text = STR_EMPTY;
+    if (!begin_response(x, &text))
+        return;
+    if (x->is_grpc && is_last)
+        x->grpc_status = (uint8_t)grpc_find_status(&x->reply->head);
+    bool has_end = is_last || x->reply->head.framing == HTTP_NO_BODY;
+    x->response_part = has_end ? RESPONSE_DONE : RESPONSE_BODY;
+    pass_on(x, text, NULL, 0);
+}
+
+void response_take_content(struct exchange *x, struct str bytes)
+{
+    if (x->response_part != RESPONSE_BODY || x->has_failed)
+        return;
+    if (is_past_length(x, bytes.len))
+        try_fail(x, TRY_BAD_RESPONSE, 0, "longer than its Content-Length");
+    else
+        pass_on(x, STR_EMPTY, &bytes, 1);
+}
+
+void response_take_end(struct exchange *x, struct str trailers)
+{
+    if (x->response_part != RESPONSE_BODY || x->has_failed)
+        return;
+    if (x->reply->head.framing == HTTP_BY_LENGTH && x->body_bytes < x->reply->head.content_length) {
+        try_fail(x, TRY_BAD_RESPONSE, 0, "shorter than its Content-Length");
+        return;
+    }
+    struct str kept = trailers.len > 0 ? arena_copy(&x->arena, trailers) : STR_EMPTY;
+    x->reply->parser.trailers = (char *)kept.ptr;
+    x->reply->parser.trailer_len = (uint16_t)kept.len;
+    x->response_part = RESPONSE_DONE;
+    if (x->is_grpc)
+        x->grpc_status = (uint8_t)grpc_find_status_in(kept);
+    pass_on(x, STR_EMPTY, NULL, 0);
+}
+
+void response_upstream_gone(struct exchange *x, int error, const char *reason)
+{
+    if (x->response_part == RESPONSE_DONE)
+        return;
+    x->was_refused = x->lane->is_open && x->lane->stream.is_refused;
+    try_fail(x, TRY_RESET, error, reason);
+}
+
 /* --- weir's own --- */
+
+static size_t write_answer(struct exchange *x, const struct answer_context *context,
+                           struct str *ret_body)
+{
+    struct worker *worker = x->worker;
+    *ret_body = STR_EMPTY;
+    if (x->is_grpc && x->answer.status >= 300)
+        return answer_write_grpc(&x->answer, context, worker->scratch, worker->scratch_bytes);
+    return answer_write(&x->answer, context, worker->scratch, worker->scratch_bytes, ret_body);
+}
+
+bool response_end_call(struct exchange *x, enum grpc_status status)
+{
+    char lines[128];
+    struct writer writer = writer_on(lines, sizeof(lines));
+    if (!x->is_grpc || !x->has_responded || x->response_part != RESPONSE_BODY ||
+        x->client_framing != HTTP_CHUNKED)
+        return false;
+    grpc_write_status(&writer, status,
+                      status == GRPC_DEADLINE_EXCEEDED ? STR("deadline exceeded")
+                                                       : STR("the upstream was lost"));
+    const struct client_part part = {
+        .framing = x->client_framing,
+        .is_last = true,
+        .trailers = str_make(lines, (size_t)(writer.at - lines)),
+    };
+    write_to_client(x, &part);
+    return true;
+}
 
 void response_answer(struct exchange *x)
 {
@@ -461,10 +585,10 @@ void response_answer(struct exchange *x)
         .upstream_latency_ms = upstream_ms,
         .gateway_latency_ms = now_ms - x->started_ms - upstream_ms,
     };
-    size_t len = answer_write(&x->answer, &context, worker->scratch, worker->scratch_bytes, &body);
+    size_t len = write_answer(x, &context, &body);
     if (len == 0) { /* with all that its fields hold */
         x->answer = (struct answer){.status = 500, .message = answer_message(500)};
-        len = answer_write(&x->answer, &context, worker->scratch, worker->scratch_bytes, &body);
+        len = write_answer(x, &context, &body);
     }
     x->status = x->answer.status;
     x->has_responded = true;
@@ -485,6 +609,10 @@ void response_answer(struct exchange *x)
 
 void response_steer(struct exchange *x)
 {
+    if (x->lane && !x->has_failed) {
+        upstream_lane_read(x->lane, client_queued(x->client) < EXCHANGE_MAX_QUEUED_BYTES);
+        return;
+    }
     if (!x->upstream || x->has_failed)
         return;
     if (client_queued(x->client) >= EXCHANGE_MAX_QUEUED_BYTES)

@@ -13,7 +13,9 @@ enum retry_verdict retry_judge(const struct retry_case *facts)
         return RETRY_NO;
     if (!facts->is_replayable)
         return RETRY_NO;
-    if (facts->was_sent && !retry_is_idempotent(facts->method))
+    if (facts->was_refused && !facts->needs_fresh)
+        return RETRY_AFRESH;
+    if (facts->was_sent && !facts->was_refused && !retry_is_idempotent(facts->method))
         return RETRY_NO;
     if (facts->failure == TRY_RESET && facts->is_reused && !facts->has_news && !facts->needs_fresh)
         return RETRY_AFRESH;

@@ -38,6 +38,7 @@ struct retry_case {
     bool is_replayable; /* all content so far is at hand */
     bool is_reused;     /* the connection had carried requests before */
     bool has_news;      /* bytes of a response came, none of which the client has seen */
+    bool was_refused;   /* the target says that it has not looked at the request */
     bool needs_fresh;   /* RETRY_AFRESH was the verdict before */
     bool is_late;       /* the request's total time is over (proxy/limits.h) */
     unsigned try_count; /* before this one */

@@ -7,6 +7,7 @@
 #include "proxy/exchange.h"
 #include "proxy/hedge.h"
 #include "proxy/upstream_conn.h"
+#include "proxy/upstream_http2.h"
 #include "proxy/worker_core.h"
 
 /* A handful of each kind stays for good. */
@@ -54,8 +55,8 @@ static bool has_more_than_kept(const struct worker *worker)
 {
     return worker->spare_clients.count > KEPT_ALWAYS ||
            worker->spare_upstreams.count > KEPT_ALWAYS ||
-           worker->spare_hedges.count > KEPT_ALWAYS || worker->spare_replies.count > KEPT_ALWAYS ||
-           worker->spare_exchanges.count > KEPT_ALWAYS;
+           worker->spare_hedges.count > KEPT_ALWAYS || worker->spare_lanes.count > KEPT_ALWAYS ||
+           worker->spare_replies.count > KEPT_ALWAYS || worker->spare_exchanges.count > KEPT_ALWAYS;
 }
 
 static void on_look(struct timer_node *node)
@@ -64,6 +65,7 @@ static void on_look(struct timer_node *node)
     unsigned freed = shed(&worker->spare_clients, free_client);
     freed += shed(&worker->spare_upstreams, free_upstream);
     freed += shed(&worker->spare_hedges, hedge_free);
+    freed += shed(&worker->spare_lanes, upstream_lane_free);
     freed += shed(&worker->spare_replies, free_reply);
     freed += shed(&worker->spare_exchanges, free_exchange);
     if (freed >= WORTH_A_TRIM)
@@ -85,6 +87,7 @@ void spares_init(struct worker *worker)
     list_init(&worker->spare_upstreams.items);
     list_init(&worker->spare_replies.items);
     list_init(&worker->spare_hedges.items);
+    list_init(&worker->spare_lanes.items);
     timer_node_init(&worker->spares_look, on_look);
 }
 
@@ -93,6 +96,7 @@ void spares_free(struct worker *worker)
     free_some(&worker->spare_clients, free_client, worker->spare_clients.count);
     free_some(&worker->spare_upstreams, free_upstream, worker->spare_upstreams.count);
     free_some(&worker->spare_hedges, hedge_free, worker->spare_hedges.count);
+    free_some(&worker->spare_lanes, upstream_lane_free, worker->spare_lanes.count);
     free_some(&worker->spare_replies, free_reply, worker->spare_replies.count);
     free_some(&worker->spare_exchanges, free_exchange, worker->spare_exchanges.count);
 }

@@ -2,12 +2,11 @@
 
 #include <stdio.h>
 
-#include <stdio.h>
-
 #include "balance/balancer.h"
 #include "health/board.h"
 #include "health/trial.h"
 #include "model/target_state.h"
+#include "net/tls.h"
 #include "proxy/access_log.h"
 #include "proxy/exchange.h"
 #include "proxy/hash_input.h"
@@ -18,6 +17,7 @@
 #include "proxy/request.h"
 #include "proxy/response.h"
 #include "proxy/upstream_conn.h"
+#include "proxy/upstream_http2.h"
 #include "proxy/upstream_peer.h"
 #include "proxy/upstream_pool.h"
 #include "proxy/worker_core.h"
@@ -210,12 +210,11 @@ static uint64_t waited_ms(const struct exchange *x)
 
 static enum balancer_result result_of(const struct exchange *x)
 {
-    if (x->has_failed) /* that a kept connection is found dead is no fault */
-        return x->failure == TRY_RESET && x->is_reused && !x->has_news ? BALANCER_UNTOLD
-                                                                       : BALANCER_BAD;
+    if (x->has_failed)
+        return outcome_is_no_fault(x) ? BALANCER_UNTOLD : BALANCER_BAD;
     if (x->response_part == RESPONSE_HEAD)
         return BALANCER_UNTOLD;
-    return x->reply->head.status >= 500 ? BALANCER_BAD : BALANCER_GOOD;
+    return outcome_status(x) >= 500 ? BALANCER_BAD : BALANCER_GOOD;
 }
 
 static void report_try(const struct exchange *x)
@@ -257,6 +256,9 @@ void try_leave(struct exchange *x, bool is_reusable)
     else if (x->upstream)
         upstream_conn_close(x->upstream);
     x->upstream = NULL;
+    if (x->lane)
+        upstream_lane_close(x->lane, x->has_failed && x->failure == TRY_READ_TIMEOUT);
+    x->lane = NULL;
     if (x->pool) {
         if (x->worker->access_log && access_log_wants_all(x->worker->access_log))
             snprintf(x->target_name, sizeof(x->target_name), "%s", x->pool->target->name);
@@ -274,6 +276,7 @@ static void forget_try(struct exchange *x)
     x->is_send_broken = false;
     x->has_news = false;
     x->is_reused = false;
+    x->was_refused = false;
     x->has_told_health = false;
     x->is_second = false;
 }
@@ -298,6 +301,7 @@ static enum step_result end_failed_try(struct exchange *x)
         .is_replayable = x->is_replayable,
         .is_reused = x->is_reused,
         .has_news = x->has_news,
+        .was_refused = x->was_refused,
         .needs_fresh = x->needs_fresh,
         .try_count = x->try_count,
         .is_late =
@@ -315,6 +319,7 @@ static enum step_result end_failed_try(struct exchange *x)
         outcome_log_try(x, verdict == RETRY_NO ? "none" : "another target, where there is one");
 
     struct target_state *target = x->pool->target;
+    bool ended = response_end_call(x, grpc_status_of_http(retry_status(x->failure)));
     try_leave(x, false);
     forget_try(x);
     switch (verdict) {
@@ -330,7 +335,9 @@ static enum step_result end_failed_try(struct exchange *x)
         break;
     }
     x->try_count++;
-    return x->has_responded ? STEP_CUT : answer_for_failure(x);
+    if (!x->has_responded)
+        return answer_for_failure(x);
+    return ended ? STEP_NEXT : STEP_CUT;
 }
 
 /* A kept connection whose end has not been told yet would fail a request that can't be repeated. */
@@ -356,24 +363,78 @@ int try_find_peer(struct exchange *x, struct target_state *target, struct upstre
     return tls && !*ret ? UV_ENOMEM : 0;
 }
 
+static enum upstream_version version_of(const struct exchange *x)
+{
+    const struct service *service = x->match.route->service;
+    if (__builtin_expect(service->protocol & (PROTOCOL_GRPC | PROTOCOL_GRPCS), 0))
+        return UPSTREAM_HTTP2;
+    bool is_offered = service->protocol == PROTOCOL_HTTPS && x->worker->settings.upstream_http2 &&
+                      !x->wants_upgrade;
+    return is_offered ? UPSTREAM_EITHER : UPSTREAM_HTTP1;
+}
+
+static bool note_reuse(struct exchange *x)
+{
+    x->is_reused = true;
+    metrics_add(&x->worker->stats.upstream_reused, 1);
+    return true;
+}
+
+/* A connection, or a lane, that is there. */
+static bool lease_there(struct exchange *x, struct upstream_peer *peer,
+                        enum upstream_version version)
+{
+    if (version == UPSTREAM_EITHER && !x->needs_fresh)
+        x->lane = upstream_lane_find(x->pool, peer, x);
+    if (version != UPSTREAM_HTTP2 && !x->lane)
+        x->upstream = lease_kept(x, peer);
+    return (x->upstream || x->lane) && note_reuse(x);
+}
+
+/* One that is on its way. True: it was there. */
+static int lease_new(struct exchange *x, struct upstream_peer *peer, enum upstream_version version)
+{
+    if (version == UPSTREAM_HTTP2) {
+        int rc = upstream_lane_lease(x->pool, peer, x, x->needs_fresh, &x->lane);
+        return rc > 0 ? note_reuse(x) : rc;
+    }
+    upstream_pool_make_way(x->pool);
+    return upstream_conn_open(x->pool, peer, x, version, &x->upstream);
+}
+
+static enum step_result await_connection(struct exchange *x)
+{
+    if (x->lane)
+        return upstream_lane_is_connecting(x->lane) ? STEP_WAIT : STEP_NEXT;
+    if (x->upstream->state == UPSTREAM_CONNECTING)
+        return STEP_WAIT;
+    if (x->upstream->version != UPSTREAM_EITHER || !tls_speaks_http2(&x->upstream->stream))
+        return STEP_NEXT;
+    int rc = upstream_lane_take_over(x->upstream, &x->lane);
+    if (rc) {
+        try_fail(x, TRY_CONNECT_FAILED, rc, NULL);
+        return end_failed_try(x);
+    }
+    x->upstream = NULL;
+    return STEP_NEXT;
+}
+
 enum step_result try_lease(struct exchange *x)
 {
     if (x->has_failed)
         return end_failed_try(x);
-    if (x->upstream)
-        return x->upstream->state == UPSTREAM_CONNECTING ? STEP_WAIT : STEP_NEXT;
+    if (x->upstream || x->lane)
+        return await_connection(x);
 
     struct upstream_peer *peer;
     if (try_find_peer(x, x->pool->target, &peer))
         return answer_with(x, 500, answer_message(500));
-    x->upstream = lease_kept(x, peer);
-    if (x->upstream) {
-        x->is_reused = true;
-        metrics_add(&x->worker->stats.upstream_reused, 1);
+    enum upstream_version version = version_of(x);
+    if (lease_there(x, peer, version))
         return STEP_NEXT;
-    }
-    upstream_pool_make_way(x->pool);
-    int rc = upstream_conn_open(x->pool, peer, x, &x->upstream);
+    int rc = lease_new(x, peer, version);
+    if (rc > 0)
+        return STEP_NEXT;
     if (rc) {
         try_fail(x, TRY_CONNECT_FAILED, rc, "no connection could be begun");
         return end_failed_try(x);
@@ -386,7 +447,7 @@ enum step_result try_send(struct exchange *x)
 {
     response_begin(x);
     request_send(x);
-    if (__builtin_expect(upstream_state_endpoints(upstream_of(x))->is_hedged, 0))
+    if (__builtin_expect(upstream_state_endpoints(upstream_of(x))->is_hedged, 0) && x->upstream)
         hedge_arm(x);
     return STEP_NEXT; /* what failed is seen there */
 }

@@ -7,6 +7,7 @@
 #include "net/tls_client.h"
 #include "proxy/exchange.h"
 #include "proxy/hedge.h"
+#include "proxy/upstream_http2.h"
 #include "proxy/upstream_peer.h"
 #include "proxy/upstream_pool.h"
 #include "proxy/worker_core.h"
@@ -14,7 +15,9 @@
 static void on_bytes(struct stream *stream, const char *bytes, size_t len)
 {
     struct upstream_conn *conn = (struct upstream_conn *)stream;
-    if (conn->is_hedge)
+    if (conn->http2)
+        upstream_http2_take(conn->http2, bytes, len);
+    else if (conn->is_hedge)
         hedge_upstream_bytes(conn->exchange, bytes, len);
     else if (conn->exchange)
         exchange_upstream_bytes(conn->exchange, bytes, len);
@@ -31,7 +34,9 @@ static bool on_readable(struct stream *stream)
 static void on_end(struct stream *stream, int error)
 {
     struct upstream_conn *conn = (struct upstream_conn *)stream;
-    if (conn->is_hedge)
+    if (conn->http2)
+        upstream_http2_ended(conn->http2, error);
+    else if (conn->is_hedge)
         hedge_upstream_ended(conn->exchange, error);
     else if (conn->exchange)
         exchange_upstream_ended(conn->exchange, error);
@@ -42,7 +47,11 @@ static void on_end(struct stream *stream, int error)
 static void on_drained(struct stream *stream, int error)
 {
     struct upstream_conn *conn = (struct upstream_conn *)stream;
-    if (conn->exchange && !conn->is_hedge)
+    if (conn->http2 && error)
+        upstream_http2_ended(conn->http2, error);
+    else if (conn->http2)
+        upstream_http2_drained(conn->http2);
+    else if (conn->exchange && !conn->is_hedge)
         exchange_upstream_drained(conn->exchange, error);
 }
 
@@ -57,7 +66,9 @@ static void tell_connected(struct upstream_conn *conn, int error, const char *re
 {
     if (error == 0)
         conn->state = UPSTREAM_BUSY;
-    if (conn->is_hedge)
+    if (conn->http2)
+        upstream_http2_connected(conn->http2, error, reason);
+    else if (conn->is_hedge)
         hedge_connected(conn->exchange, error);
     else
         exchange_connected(conn->exchange, error, reason);
@@ -87,8 +98,13 @@ static void on_connected(uv_connect_t *request, int status)
         status = stream_start_reading(stream);
     struct upstream_peer *peer = conn->peer;
     if (status == 0 && peer) {
+        static const enum tls_alpn alpn[] = {
+            [UPSTREAM_HTTP1] = TLS_ALPN_HTTP1,
+            [UPSTREAM_EITHER] = TLS_ALPN_HTTP2_OR_HTTP1,
+            [UPSTREAM_HTTP2] = TLS_ALPN_HTTP2,
+        };
         status = tls_client_begin(peer->tls, stream, str_make(peer->name, peer->name_len),
-                                  &peer->session);
+                                  alpn[conn->version], &peer->session);
         if (status == 0)
             return; /* on_secured goes on */
     }
@@ -103,7 +119,8 @@ static struct upstream_conn *take_struct(struct worker *worker)
 }
 
 int upstream_conn_open(struct upstream_pool *pool, struct upstream_peer *peer,
-                       struct exchange *exchange, struct upstream_conn **ret)
+                       struct exchange *exchange, enum upstream_version version,
+                       struct upstream_conn **ret)
 {
     struct worker *worker = pool->worker;
     struct upstream_conn *conn = take_struct(worker);
@@ -117,7 +134,9 @@ int upstream_conn_open(struct upstream_pool *pool, struct upstream_peer *peer,
     list_init(&conn->link);
     list_init(&conn->age);
     conn->worker = worker;
+    conn->http2 = NULL;
     conn->exchange = exchange;
+    conn->version = version;
     conn->peer = peer;
     if (peer)
         peer->conn_count++;
@@ -142,6 +161,9 @@ void upstream_conn_close(struct upstream_conn *conn)
 {
     if (conn->state == UPSTREAM_CLOSED)
         return;
+    if (conn->http2)
+        upstream_http2_destroy(conn->http2);
+    conn->http2 = NULL;
     upstream_pool_remove(conn);
     conn->state = UPSTREAM_CLOSED;
     conn->exchange = NULL;

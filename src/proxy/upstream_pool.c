@@ -7,6 +7,7 @@
 #include "model/upstream_state.h"
 #include "proxy/pending.h"
 #include "proxy/upstream_conn.h"
+#include "proxy/upstream_http2.h"
 #include "proxy/worker_core.h"
 
 #define SWEEP_INTERVAL_MS 1000
@@ -53,6 +54,7 @@ struct upstream_pool *upstream_pool_join(struct worker *worker, struct upstream_
         pool->upstream = upstream_state_ref(upstream);
         pool->target = target_state_ref(target);
         list_init(&pool->idle);
+        list_init(&pool->shared);
         list_push_back(&worker->pools, &pool->link);
         target->slots[worker->index].pool = pool;
         atomic_store_explicit(&target->slots[worker->index].worker, worker, memory_order_release);
@@ -103,6 +105,12 @@ struct upstream_conn *upstream_pool_lease(struct upstream_pool *pool, struct ups
     return conn;
 }
 
+void upstream_pool_take_from_idle(struct upstream_conn *conn)
+{
+    take_from_idle(conn);
+    conn->state = UPSTREAM_BUSY;
+}
+
 static bool may_stay(const struct upstream_conn *conn)
 {
     const struct worker *worker = conn->worker;
@@ -124,7 +132,8 @@ void upstream_pool_release(struct upstream_conn *conn)
     conn->state = UPSTREAM_IDLE;
     conn->exchange = NULL;
     conn->idle_since_ms = worker_now(worker);
-    list_push_front(&conn->pool->idle, &conn->link);
+    if (!conn->http2)
+        list_push_front(&conn->pool->idle, &conn->link);
     list_push_back(&worker->idle_upstreams, &conn->age);
     worker->idle_upstream_count++;
     slot_of(conn->pool)->idle_connections++;
@@ -148,11 +157,17 @@ void upstream_pool_on_sweep(struct timer_node *node)
         timer_wheel_arm(&worker->wheel, &worker->idle_sweep, SWEEP_INTERVAL_MS);
 }
 
+static struct upstream_conn *oldest_idle(const struct upstream_pool *pool)
+{
+    return list_is_empty(&pool->idle) ? upstream_http2_find_idle(&pool->shared)
+                                      : LIST_ENTRY(pool->idle.prev, struct upstream_conn, link);
+}
+
 void upstream_pool_close_idle(struct upstream_pool *pool)
 {
     pool->user_count++; /* it must not go under the loop's feet */
-    while (!list_is_empty(&pool->idle))
-        upstream_conn_close(LIST_ENTRY(pool->idle.next, struct upstream_conn, link));
+    for (struct upstream_conn *conn; (conn = oldest_idle(pool)) != NULL;)
+        upstream_conn_close(conn);
     upstream_pool_leave(pool);
 }
 
@@ -166,8 +181,9 @@ static bool is_at_limit(const struct upstream_pool *pool)
 
 void upstream_pool_make_way(struct upstream_pool *pool)
 {
-    if (!list_is_empty(&pool->idle) && is_at_limit(pool))
-        upstream_conn_close(LIST_ENTRY(pool->idle.prev, struct upstream_conn, link));
+    struct upstream_conn *conn = oldest_idle(pool);
+    if (conn && is_at_limit(pool))
+        upstream_conn_close(conn);
 }
 
 void upstream_pool_make_room(struct worker *worker)
@@ -175,10 +191,9 @@ void upstream_pool_make_room(struct worker *worker)
     LIST_EACH(link, &worker->pools)
     {
         struct upstream_pool *pool = LIST_ENTRY(link, struct upstream_pool, link);
-        if (list_is_empty(&pool->idle) || !pending_has_others(worker, pool->upstream) ||
-            !is_at_limit(pool))
-            continue;
-        upstream_conn_close(LIST_ENTRY(pool->idle.prev, struct upstream_conn, link));
+        struct upstream_conn *conn = oldest_idle(pool);
+        if (conn && pending_has_others(worker, pool->upstream) && is_at_limit(pool))
+            upstream_conn_close(conn);
     }
 }
 

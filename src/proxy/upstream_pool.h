@@ -7,6 +7,8 @@
 #ifndef PROXY_UPSTREAM_POOL_H
 #define PROXY_UPSTREAM_POOL_H
 
+#include <stdint.h>
+
 #include "base/list.h"
 
 struct worker;
@@ -22,8 +24,10 @@ struct upstream_pool {
     struct upstream_state *upstream; /* referenced */
     struct target_state *target;     /* referenced */
     struct list idle;                /* the one used last is first */
-    unsigned conn_count;             /* idle, connecting and busy */
-    unsigned user_count;             /* exchanges that chose this target */
+    struct list shared;              /* those that speak HTTP/2, the newest first */
+    uint32_t shared_streams; /* that the target allowed on the last of them; 0: none known */
+    unsigned conn_count;     /* idle, connecting and busy */
+    unsigned user_count;     /* exchanges that chose this target */
 };
 
 /* The pool of a target, made if need be, with the caller counted in as a user; NULL when memory is
@@ -39,6 +43,9 @@ struct upstream_conn *upstream_pool_lease(struct upstream_pool *pool, struct ups
 /* The exchange is done with a connection that can carry another: it becomes idle, or is closed
  * where the target is gone or a limit says so. */
 void upstream_pool_release(struct upstream_conn *conn);
+
+/* A shared connection has got a lane: it isn't idle any more. */
+void upstream_pool_take_from_idle(struct upstream_conn *conn);
 
 /* Bookkeeping of upstream_conn.c. */
 void upstream_pool_add(struct upstream_pool *pool, struct upstream_conn *conn);

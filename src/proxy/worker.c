@@ -18,6 +18,7 @@
 #include "proxy/pending.h"
 #include "proxy/relay.h"
 #include "proxy/upstream_conn.h"
+#include "proxy/upstream_http2.h"
 #include "proxy/upstream_peer.h"
 #include "proxy/upstream_pool.h"
 #include "proxy/worker_core.h"
@@ -103,8 +104,12 @@ static void on_call(uv_async_t *async)
 
 static void on_flush(uv_prepare_t *prepare)
 {
+    struct worker *worker = prepare->data;
     uv_prepare_stop(prepare);
-    multiplex_flush_all(prepare->data);
+    do { /* what one side says is news to the other */
+        multiplex_flush_all(worker);
+        upstream_http2_flush_all(worker);
+    } while (!list_is_empty(&worker->dirty_multiplexes));
 }
 
 void worker_flush_soon(struct worker *worker)
@@ -376,6 +381,7 @@ static struct worker *make(const struct worker_settings *settings, unsigned inde
     worker->index = index;
     list_init(&worker->clients);
     list_init(&worker->dirty_multiplexes);
+    list_init(&worker->dirty_upstreams);
     list_init(&worker->relays);
     list_init(&worker->waiting_relays);
     list_init(&worker->parked);

@@ -46,6 +46,8 @@ struct worker_settings {
     uint32_t upstream_idle_timeout_ms; /* how long a pooled connection is kept */
     uint32_t upstream_pool_size;       /* idle connections a worker keeps, all targets together */
     uint32_t upstream_max_requests;    /* on one pooled connection */
+    uint32_t upstream_http2_streams;   /* at a time on one connection that speaks HTTP/2 */
+    bool upstream_http2;               /* offered to targets of https, by ALPN */
     const struct client_trust *trust;  /* borrowed while the worker lives; whom it trusts may be
                                           nobody */
     size_t max_head_bytes;

@@ -105,10 +105,11 @@ struct worker {
     struct snapshot_use *config;     /* NULL until the first snapshot */
     uv_async_t config_news;
     uv_async_t calls;   /* other workers', see worker_call */
-    uv_prepare_t flush; /* runs while dirty_multiplexes has any */
+    uv_prepare_t flush; /* runs while anything is dirty */
 
     struct list clients;           /* every downstream */
     struct list dirty_multiplexes; /* that have frames to send, perhaps */
+    struct list dirty_upstreams;   /* the same of connections to targets */
     struct list relays;            /* every stream */
     struct list waiting_relays;    /* those that wait for an upstream's first endpoints */
     struct list parked;            /* exchanges that wait for an upstream's first endpoints */
@@ -123,6 +124,7 @@ struct worker {
     struct spare_list spare_upstreams;
     struct spare_list spare_replies;
     struct spare_list spare_hedges;
+    struct spare_list spare_lanes;
     struct timer_node spares_look;
 
     struct access_log *access_log; /* owned; NULL: off */
@@ -163,7 +165,7 @@ static inline void worker_call(struct worker *worker)
     uv_async_send(&worker->calls);
 }
 
-/* dirty_multiplexes is looked after before the loop waits for events again. */
+/* What is dirty is looked after before the loop waits for events again. */
 void worker_flush_soon(struct worker *worker);
 
 /* The last client has gone: a worker that is stopping ends its loop. */
