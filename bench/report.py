@@ -39,16 +39,18 @@ def case_rows(samples):
             return median(getattr(sample, field) for sample in rounds)
 
         costs = [sample.cpu_us for sample in rounds]
+        to_floor = (f"{paired_ratio(samples, (name, FLOOR), 'cpu_us'):.2f}x"
+                    if FLOOR in samples else "")
         yield [name, f"{middle('rate'):,.0f}", f"{median(costs):.2f}",
-               f"{min(costs):.1f}-{max(costs):.1f}", f"{middle('busy'):.0%}",
+               f"{min(costs):.1f}-{max(costs):.1f}", to_floor, f"{middle('busy'):.0%}",
                f"{middle('p50_ms'):.2f}", f"{middle('p99_ms'):.2f}",
                str(sum(sample.errors for sample in rounds))]
 
 
 def cases_text(results, markdown):
     """`results` maps a case to {gateway's name: its samples, one a round}."""
-    header = ["gateway", "requests/s", "CPU µs/request", "range", "busy", "p50 ms", "p99 ms",
-              "errors"]
+    header = ["gateway", "requests/s", "CPU µs/request", "range", "to floor", "busy", "p50 ms",
+              "p99 ms", "errors"]
     return "\n\n".join(
         (f"**{case}**\n\n" if markdown else f"{case}\n") + table(header, list(case_rows(samples)),
                                                                  markdown)

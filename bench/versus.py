@@ -103,7 +103,7 @@ def measure(options, gateways, load_core):
 def main():
     options = parse_arguments()
     kinds = dict(map(kind_of, options.builds))
-    check_programs([name for name in kinds if name in GATEWAYS])
+    check_programs([name for name, kind in kinds.items() if kind in GATEWAYS.values()])
     build_programs()
     gateway_core, load_core = two_cores()
     lift_file_limit()
