@@ -48,16 +48,18 @@ struct str str_cut(struct str *rest, char separator)
     return head;
 }
 
+#define SURE_DIGITS 19 /* of a number that fits 64 bits whatever they are */
+
 bool str_to_u64(struct str s, uint64_t *ret)
 {
     uint64_t value = 0;
     if (s.len == 0)
         return false;
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+        uint64_t digit = (uint64_t)(unsigned char)s.ptr[i] - '0';
+        if (digit > 9)
             return false;
-        uint64_t digit = (uint64_t)(s.ptr[i] - '0');
-        if (value > (UINT64_MAX - digit) / 10)
+        if (i >= SURE_DIGITS && value > (UINT64_MAX - digit) / 10)
             return false;
         value = value * 10 + digit;
     }

@@ -1,5 +1,6 @@
 #include "http/http1_parts.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "http/uri.h"
@@ -46,19 +47,25 @@ static struct http_span span_to_cursor(const struct cursor *cursor, const char *
 
 static struct http_span read_token(struct cursor *cursor)
 {
-    const char *start = cursor->at;
-    while (cursor->at < cursor->end && token_chars[(unsigned char)*cursor->at])
-        cursor->at++;
+    const char *start = cursor->at, *at = start;
+    while (at < cursor->end && token_chars[(unsigned char)*at])
+        at++;
+    cursor->at = at;
     return span_to_cursor(cursor, start);
 }
 
-/* True when one of the eight bytes is a control character (tabs too) or DEL. */
-static bool any_control(uint64_t bytes)
+/* How many of eight bytes stand in front of the first control character (tabs too) or DEL. A byte's
+ * high bit is set where it is one; what the subtractions borrow is only wrong behind the first. */
+static size_t count_text(const char *at)
 {
     const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t bytes;
+    memcpy(&bytes, at, sizeof(bytes));
+    bytes = le64toh(bytes);
     uint64_t below_space = (bytes - ones * 0x20) & ~bytes;
     uint64_t del = bytes ^ (ones * 0x7f);
-    return ((below_space | ((del - ones) & ~del)) & highs) != 0;
+    uint64_t found = (below_space | ((del - ones) & ~del)) & highs;
+    return found ? (size_t)__builtin_ctzll(found) / 8 : sizeof(bytes);
 }
 
 static bool may_stand_in_value(char c)
@@ -73,12 +80,10 @@ static struct http_span read_text(struct cursor *cursor)
     const char *start = cursor->at;
     const char *at = start;
     for (;;) {
-        uint64_t bytes;
-        while (cursor->end - at >= 8) {
-            memcpy(&bytes, at, sizeof(bytes));
-            if (any_control(bytes))
-                break;
-            at += 8;
+        size_t count = 8;
+        while (count == 8 && cursor->end - at >= 8) {
+            count = count_text(at);
+            at += count;
         }
         while (at < cursor->end && may_stand_in_value(*at) && *at != '\t')
             at++;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "net/stream_parts.h"
 
@@ -43,6 +45,18 @@ static int reset_behind_end(const struct stream *stream)
     return uv_translate_sys_error(error);
 }
 
+/* recv() and send() without being points where a thread may be cancelled, which costs libc some
+ * atomic operations each time. */
+static ssize_t receive(int fd, void *bytes, size_t size)
+{
+    return syscall(SYS_recvfrom, fd, bytes, size, MSG_DONTWAIT, NULL, NULL);
+}
+
+static ssize_t transmit(int fd, const void *bytes, size_t len)
+{
+    return syscall(SYS_sendto, fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+}
+
 /* `error` as on_end has it. */
 static void end(struct stream *stream, int error)
 {
@@ -61,7 +75,7 @@ static void read_some(struct stream *stream)
     for (int left = READS_AT_ONCE; left > 0 && stream->is_reading && !stream->is_closing; left--) {
         if (stream->is_passing && stream->events->on_readable(stream))
             continue;
-        ssize_t count = recv(stream->fd, buffer->bytes, buffer->size, MSG_DONTWAIT);
+        ssize_t count = receive(stream->fd, buffer->bytes, buffer->size);
         if (count > 0)
             stream_take_again(stream, buffer->bytes, (size_t)count);
         else if (count == 0)
@@ -199,7 +213,7 @@ static ssize_t send_at_once(struct stream *stream, const uv_buf_t *pieces, unsig
     }
     ssize_t sent;
     do {
-        sent = count == 1 ? send(fd, whole.iov_base, total, MSG_DONTWAIT | MSG_NOSIGNAL)
+        sent = count == 1 ? transmit(fd, whole.iov_base, total)
                           : sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0)

@@ -215,14 +215,22 @@ static struct exchange *make(struct worker *worker)
     return x;
 }
 
+/* Eight random bytes, of which the low halves count, as eight hexadecimal digits. */
+static void write_digits(char *out, uint64_t bytes)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t digits = bytes & ones * 15;
+    uint64_t letters = (digits + ones * 6) >> 4 & ones; /* 1 in the bytes of 10 and more */
+    digits += ones * '0' + letters * ('a' - '0' - 10);
+    memcpy(out, &digits, sizeof(digits));
+}
+
 static void write_request_id(struct exchange *x)
 {
-    static const char digits[] = "0123456789abcdef";
-    char *out = x->request_id;
-    for (int word = 0; word < 2; word++) {
+    for (size_t at = 0; at < sizeof(x->request_id); at += 16) {
         uint64_t bits = random_next(&x->worker->random);
-        for (int i = 0; i < 16; i++, bits >>= 4)
-            *out++ = digits[bits & 15];
+        write_digits(x->request_id + at, bits);
+        write_digits(x->request_id + at + 8, bits >> 4);
     }
 }
 

@@ -88,14 +88,9 @@ static size_t write(struct pieces pieces, char *out, size_t size)
 {
     const struct str list[] = {pieces.base, pieces.separator, pieces.rest};
     size_t needed = 0;
-    for (int i = 0; i < 3; i++)
-        needed += uri_escape_path(list[i], out, 0);
-    if (needed > size)
-        return needed;
     for (int i = 0; i < 3; i++) {
-        size_t len = uri_escape_path(list[i], out, size);
-        out += len;
-        size -= len;
+        size_t room = needed < size ? size - needed : 0;
+        needed += uri_escape_path(list[i], out + size - room, room);
     }
     return needed;
 }

@@ -343,6 +343,33 @@ static void a_control_character_anywhere_is_refused(void **state)
     free(feed);
 }
 
+/* Eight bytes are looked at together; without llhttp, which would refuse for us. */
+static void each_byte_of_a_value_is_judged_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const char front[] = "GET / HTTP/2.0\r\nHost: a\r\nX: a";
+    static const unsigned char fillers[] = {'a', '\t', 0x21, 0x80, 0xff};
+    struct http1_parser parser;
+    struct http_head head;
+    char bytes[64];
+
+    for (size_t filler = 0; filler < sizeof(fillers); filler++)
+        for (size_t at = 0; at < 20; at++)
+            for (int byte = 0; byte < 256; byte++) {
+                size_t len = sizeof(front) - 1;
+                memcpy(bytes, front, len);
+                memset(bytes + len, fillers[filler], 20);
+                bytes[len + at] = (char)byte;
+                memcpy(bytes + len + 20, "a\r\n\r\n", 5);
+                http1_begin_request(&parser, &head, 8192);
+                bool may_stand = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+                assert_int_equal(http1_take_head(&parser, bytes, len + 25, true),
+                                 may_stand ? HTTP1_DONE : HTTP1_REFUSED);
+                if (may_stand)
+                    assert_int_equal(head.fields[1].value_len, 22);
+            }
+}
+
 static enum http1_result read_head_of(struct http1_parser *parser, struct http_head *head,
                                       const char *bytes, size_t max_head_bytes)
 {
@@ -441,6 +468,7 @@ int main(void)
         cmocka_unit_test(our_own_pass_refuses_them_without_llhttp),
         cmocka_unit_test(half_a_request_waits),
         cmocka_unit_test(a_control_character_anywhere_is_refused),
+        cmocka_unit_test(each_byte_of_a_value_is_judged_wherever_it_stands),
         cmocka_unit_test(a_head_over_the_limit_is_refused),
         cmocka_unit_test(too_many_fields_are_refused),
         cmocka_unit_test(known_fields_are_found_by_name),

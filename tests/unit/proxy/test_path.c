@@ -74,11 +74,11 @@ static void check(const struct path_case *its, bool v1, bool strip, const char *
                  strip ? "stripped" : "whole", expected, (int)len, out);
     assert_int_equal(out[len], '#');
 
-    out[0] = '#';
+    out[len - 1] = '#';
     assert_int_equal(path_for_upstream(&route, str_of(its->path), matched, its->route_path != NULL,
                                        out, len - 1, &prefix),
                      len);
-    assert_int_equal(out[0], '#');
+    assert_int_equal(out[len - 1], '#');
 }
 
 static void upstream_paths_follow_the_table(void **state)
