@@ -8,6 +8,7 @@
 #include "admin/problem.h"
 #include "admin/server.h"
 #include "model/declarative.h"
+#include "model/packed_row.h"
 
 #define NEEDS_NO_DATABASE                                                                          \
     "this endpoint is only available when Kong is configured to not use a database"
@@ -68,7 +69,7 @@ static int plan(struct config_write *write, const struct config *config)
                             &replacement->problems);
 }
 
-static int add_row(void *arg, const char *kind, const json_t *row)
+static int add_row(void *arg, const char *kind, const struct packed_row *packed)
 {
     json_t *all = arg, *rows = json_object_get(all, kind);
     const struct entity *entity = entity_find(str_of(kind));
@@ -78,8 +79,10 @@ static int add_row(void *arg, const char *kind, const json_t *row)
         json_object_set_new(all, kind, json_object());
         rows = json_object_get(all, kind);
     }
-    const char *id = json_string_value(json_object_get(row, "id"));
-    return json_object_set_new(rows, id, entity_to_body(entity, row));
+    json_t *row = packed_row_unpack(packed);
+    int rc = json_object_set_new(rows, packed_row_id(packed), entity_to_body(entity, row));
+    json_decref(row);
+    return rc;
 }
 
 /* {"services": {"<id>": {…}}}, as Kong answers. */

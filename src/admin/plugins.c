@@ -1,6 +1,7 @@
 #include "admin/plugins.h"
 
 #include "admin/info.h"
+#include "model/packed_row.h"
 #include "model/plugin_schema.h"
 #include "plugins/registry.h"
 
@@ -31,12 +32,14 @@ struct use {
     json_t *names; /* an object, for each counts once */
 };
 
-static int each_row(void *arg, const char *kind, const json_t *row)
+static int each_row(void *arg, const char *kind, const struct packed_row *row)
 {
     struct use *use = arg;
-    if (strcmp(kind, "plugins") == 0)
-        json_object_set_new(use->names, json_string_value(json_object_get(row, "name")),
-                            json_true());
+    if (strcmp(kind, "plugins") != 0)
+        return 0;
+    json_t *name = packed_row_get(row, "name");
+    json_object_set_new(use->names, json_string_value(name), json_true());
+    json_decref(name);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "admin/problem.h"
 #include "admin/server.h"
 #include "base/buf.h"
+#include "model/packed_row.h"
 
 #define MAX_LINK_BYTES ((size_t)64 << 10)
 
@@ -22,14 +23,11 @@ struct walk {
     bool has_more;
 };
 
-static int each_row(void *arg, const char *kind, const json_t *row)
+static int add_tags(struct walk *walk, const char *kind, const char *id, const json_t *tags)
 {
-    struct walk *walk = arg;
     size_t i;
     json_t *tag;
-    if (entity_is_over(entity_find(str_of(kind)), row))
-        return 0;
-    json_array_foreach(json_object_get(row, "tags"), i, tag)
+    json_array_foreach(tags, i, tag)
     {
         if (walk->wanted && strcmp(walk->wanted, json_string_value(tag)) != 0)
             continue;
@@ -39,11 +37,20 @@ static int each_row(void *arg, const char *kind, const json_t *row)
             walk->has_more = true;
             return 1;
         }
-        json_array_append_new(walk->data,
-                              json_pack("{s:s, s:O, s:O}", "entity_name", kind, "entity_id",
-                                        json_object_get(row, "id"), "tag", tag));
+        json_array_append_new(walk->data, json_pack("{s:s, s:s, s:O}", "entity_name", kind,
+                                                    "entity_id", id, "tag", tag));
     }
     return 0;
+}
+
+static int each_row(void *arg, const char *kind, const struct packed_row *row)
+{
+    if (packed_row_is_over(row))
+        return 0;
+    json_t *tags = packed_row_get(row, "tags");
+    int rc = add_tags(arg, kind, packed_row_id(row), tags);
+    json_decref(tags);
+    return rc;
 }
 
 static json_t *link_of(const struct walk *walk, const char *offset)

@@ -68,6 +68,7 @@ static void close_rest(struct control *control)
     }
     uv_close((uv_handle_t *)&control->delay, NULL);
     log_override_close(&control->log_override);
+    uv_close((uv_handle_t *)&control->turn, NULL);
     expiry_close(&control->expiry);
     stapling_close(control->stapling);
     control->stapling = NULL;
@@ -227,6 +228,13 @@ static void on_signal(uv_signal_t *handle, int signum)
     stop_after(control, control->options->drain_delay_ms);
 }
 
+/* Whoever was lent rows has looked at them by now. */
+static void on_turn(uv_check_t *handle)
+{
+    const struct control *control = handle->data;
+    config_take_back(control->config, 0);
+}
+
 int control_run(const struct options *options)
 {
     struct control control = {.options = options};
@@ -242,6 +250,8 @@ int control_run(const struct options *options)
     uv_timer_init(&control.loop, &control.delay);
     control.delay.data = &control;
     log_override_init(&control.log_override, &control.loop);
+    uv_check_init(&control.loop, &control.turn);
+    control.turn.data = &control;
     expiry_init(&control.expiry, &control.loop);
     cert_expiry_init(&control.cert_expiry, &control.loop);
     ticket_keys_init(&control.ticket_keys, &control.loop);
@@ -253,6 +263,8 @@ int control_run(const struct options *options)
                 err.sentence[0] ? err.sentence : uv_strerror(rc));
         stop(&control);
     } else {
+        uv_check_start(&control.turn, on_turn);
+        uv_unref((uv_handle_t *)&control.turn);
         handover_tell(control.worker_count);
         notify_ready();
     }

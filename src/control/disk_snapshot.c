@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "model/config.h"
+#include "model/packed_row.h"
 
 /*   clean --touch--> settling --SETTLE_MS--> writing --done--> clean
  *                       ^                       |
@@ -25,8 +26,8 @@
 #define SETTLE_MS 500 /* many changes in a row make one file */
 
 struct kept_row {
-    const char *kind; /* constant */
-    json_t *row;      /* referenced; rows never change, so that the pool may read them */
+    const char *kind;       /* constant */
+    struct packed_row *row; /* a reference; rows never change, so that the pool may read them */
 };
 
 struct disk_snapshot {
@@ -58,11 +59,12 @@ static int write_rows(const struct disk_snapshot *snapshot, FILE *file)
             snapshot->row_count);
     for (size_t i = 0; i < snapshot->row_count; i++) {
         const struct kept_row *row = &snapshot->rows[i];
-        char *body = json_dumps(row->row, JSON_COMPACT); /* which escapes newlines */
+        json_t *json = packed_row_unpack(row->row);
+        char *body = json ? json_dumps(json, JSON_COMPACT) : NULL; /* which escapes newlines */
+        json_decref(json);
         if (!body)
             return UV_ENOMEM;
-        if (fprintf(file, "%s\t%s\t%s\n", row->kind,
-                    json_string_value(json_object_get(row->row, "id")), body) < 0)
+        if (fprintf(file, "%s\t%s\t%s\n", row->kind, packed_row_id(row->row), body) < 0)
             rc = -errno;
         free(body);
     }
@@ -106,14 +108,14 @@ static void on_write(uv_work_t *work)
     struct disk_snapshot *snapshot = work->data;
     snapshot->rc = replace_file(snapshot);
     for (size_t i = 0; i < snapshot->row_count; i++)
-        json_decref(snapshot->rows[i].row);
+        packed_row_unref(snapshot->rows[i].row);
     free(snapshot->rows);
     snapshot->rows = NULL;
 }
 
 /* ---- on the loop ---- */
 
-static int keep_row(void *arg, const char *kind, const json_t *row)
+static int keep_row(void *arg, const char *kind, const struct packed_row *row)
 {
     struct disk_snapshot *snapshot = arg;
     if (snapshot->row_count == snapshot->capacity) {
@@ -124,8 +126,7 @@ static int keep_row(void *arg, const char *kind, const json_t *row)
         snapshot->rows = rows;
         snapshot->capacity = capacity;
     }
-    snapshot->rows[snapshot->row_count++] =
-        (struct kept_row){kind, json_incref((json_t *)(uintptr_t)row)};
+    snapshot->rows[snapshot->row_count++] = (struct kept_row){kind, packed_row_ref(row)};
     return 0;
 }
 
@@ -159,7 +160,7 @@ static void start_writing(struct disk_snapshot *snapshot)
     if (config_each(snapshot->config, keep_row, snapshot)) {
         log_error("memory is short");
         for (size_t i = 0; i < snapshot->row_count; i++)
-            json_decref(snapshot->rows[i].row);
+            packed_row_unref(snapshot->rows[i].row);
         free(snapshot->rows);
         return;
     }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "model/packed_row.h"
 
 #define KEY_BYTES 128     /* "services/" and a UUID; a longer id is no UUID, so nothing of ours */
 #define OWN_ROWS_MIN 1024 /* remembered before the first look at what can be forgotten */
@@ -173,10 +174,10 @@ struct sweep {
     json_t *gone;      /* owned: [kind, id, …] */
 };
 
-static int note_gone(void *arg, const char *kind, const json_t *row)
+static int note_gone(void *arg, const char *kind, const struct packed_row *row)
 {
     struct sweep *sweep = arg;
-    const char *id = json_string_value(json_object_get(row, "id"));
+    const char *id = packed_row_id(row);
     char key[KEY_BYTES];
     if (map_get(sweep->there, key_of(key, kind, id)) ||
         is_outdated(sweep->follower, kind, id, sweep->sequence))
@@ -210,7 +211,7 @@ static void forget_skipped(struct follower *follower)
     follower->skipped = (struct map){0};
 }
 
-static int stop_at_row(void *arg, const char *kind, const json_t *row)
+static int stop_at_row(void *arg, const char *kind, const struct packed_row *row)
 {
     (void)arg, (void)kind, (void)row;
     return 1;

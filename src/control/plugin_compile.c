@@ -16,7 +16,7 @@
 
 /* Rows that grow with what is configured. */
 struct rows {
-    const json_t **rows; /* owned; the rows are borrowed */
+    const json_t **rows; /* owned; the rows are references */
     size_t count;
     size_t capacity;
 };
@@ -25,7 +25,7 @@ struct plugin_compiler {
     const struct config *config;
     struct arena *arena;
     struct map by_id;       /* a row's id → its struct plugin_step */
-    struct map globals;     /* a plugin's name → the row that is for everything */
+    struct map globals;     /* a plugin's name → the row that is for everything, a reference */
     struct rows personal;   /* those that are for a consumer, wherever */
     struct rows candidates; /* of the route being compiled */
     const struct plugin_steps_of_consumers *anywhere[MAX_PLUGINS]; /* by place in the registry */
@@ -43,8 +43,20 @@ static int rows_add(struct rows *list, const json_t *row)
         list->rows = more;
         list->capacity = capacity;
     }
-    list->rows[list->count++] = row;
+    list->rows[list->count++] = json_incref((json_t *)(uintptr_t)row);
     return 0;
+}
+
+static void rows_clear(struct rows *list)
+{
+    while (list->count > 0)
+        json_decref((json_t *)(uintptr_t)list->rows[--list->count]);
+}
+
+static void rows_deinit(struct rows *list)
+{
+    rows_clear(list);
+    free(list->rows);
 }
 
 static struct str scope(const json_t *row, const char *field)
@@ -74,7 +86,12 @@ static int note_row(void *arg, const json_t *row)
     }
     if (has_scope(row, "consumer"))
         return rows_add(&compiler->personal, row);
-    return map_put(&compiler->globals, row_text(row, "name"), (void *)(uintptr_t)row, NULL);
+    void *before = NULL;
+    int rc = map_put(&compiler->globals, row_text(row, "name"), (void *)(uintptr_t)row, &before);
+    if (rc == 0)
+        json_incref((json_t *)(uintptr_t)row);
+    json_decref(before);
+    return rc;
 }
 
 static uint32_t protocols_of(const json_t *row)
@@ -209,7 +226,7 @@ static int make_personal(struct plugin_compiler *compiler, const struct plugin *
         rc = made ? fill_personal(compiler, plugin, &rows, made) : UV_ENOMEM;
         *ret = made;
     }
-    free(rows.rows);
+    rows_deinit(&rows);
     return rc;
 }
 
@@ -302,9 +319,12 @@ void plugin_compiler_destroy(struct plugin_compiler *compiler)
     if (!compiler)
         return;
     map_deinit(&compiler->by_id);
+    void *row;
+    for (size_t at = 0; map_each(&compiler->globals, &at, NULL, &row);)
+        json_decref(row);
     map_deinit(&compiler->globals);
-    free(compiler->personal.rows);
-    free(compiler->candidates.rows);
+    rows_deinit(&compiler->personal);
+    rows_deinit(&compiler->candidates);
     free(compiler);
 }
 
@@ -314,7 +334,7 @@ int plugin_compile_route(struct plugin_compiler *compiler, struct route *route)
     route->plugins = compiler->global_chain;
     if (!compiler->has_scoped)
         return 0;
-    candidates->count = 0;
+    rows_clear(candidates);
     int rc = gather(compiler, "route", route->id, route);
     if (rc == 0 && route->service)
         rc = gather(compiler, "service", route->service->id, route);

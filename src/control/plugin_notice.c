@@ -40,10 +40,10 @@ void plugin_notice_change(const struct config_change *change)
     }
 }
 
-static int count_row(void *arg, const char *kind, const json_t *row)
+static int count_row(void *arg, const json_t *row)
 {
     json_t *counts = arg;
-    if (!is_on(kind, row))
+    if (config_is_made(row) || !is_on("plugins", row))
         return 0;
     if (plugins_is_implemented(row_text(row, "name"))) {
         notice(row);
@@ -60,7 +60,7 @@ void plugin_notice_all(const struct config *config)
     json_t *counts = json_object();
     const char *name;
     json_t *count;
-    config_each(config, count_row, counts);
+    config_walk(config, entity_find(STR("plugins")), count_row, counts);
     json_object_foreach(counts, name, count)
         log_warn(NOTICE, LOG_CSTR("plugin", name), LOG_INT("count", json_integer_value(count)));
     json_decref(counts);

@@ -6,6 +6,7 @@
 #include <uv.h> /* error codes only */
 
 #include "base/str.h"
+#include "model/packed_row.h"
 
 struct put_back {
     struct config_write write; /* first: a write is its put_back */
@@ -13,18 +14,18 @@ struct put_back {
     void *arg;
 };
 
-static int count_row(void *arg, const char *kind, const json_t *row)
+static int count_row(void *arg, const char *kind, const struct packed_row *row)
 {
     (void)kind, (void)row;
     ++*(size_t *)arg;
     return 0;
 }
 
-static int add_row(void *arg, const char *kind, const json_t *row)
+static int add_row(void *arg, const char *kind, const struct packed_row *row)
 {
     struct config_change *change = arg;
     const struct entity *entity = entity_find(str_of(kind));
-    json_t *copy = json_deep_copy(row);
+    json_t *copy = packed_row_unpack(row);
     if (!entity || !copy) {
         json_decref(copy);
         return UV_ENOMEM;

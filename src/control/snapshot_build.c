@@ -31,19 +31,35 @@ static void unref_service(void *made)
     compiled_service_unref(made);
 }
 
+/* Of the row; `old` (NULL: none) where that would be the same. NULL: no memory. */
+static struct compiled_service *compile_service_row(struct build *build,
+                                                    const struct packed_row *packed,
+                                                    struct compiled_service *old)
+{
+    json_t *row = packed_row_unpack(packed);
+    if (!row)
+        return NULL;
+    const struct packed_row *named = wants_upstream_of(build->config, row_text(row, "host"));
+    json_t *upstream = named ? packed_row_unpack(named) : NULL;
+    struct compiled_service *made = NULL;
+    if (upstream || !named)
+        made = old && compiled_service_fits(old, upstream) ? old
+                                                           : compiled_service_create(row, upstream);
+    json_decref(upstream);
+    json_decref(row);
+    return made;
+}
+
 /* As it was where neither its row nor its upstream's part in it has changed. Borrowed from the
  * build; NULL: no memory. */
-static struct compiled_service *take_service(struct build *build, const json_t *row)
+static struct compiled_service *take_service(struct build *build, const struct packed_row *row)
 {
     struct compiled_service *old = row_cache_move(&build->old_services, row, &build->services);
     if (old && !build->has_other_upstreams)
         return old;
-    const json_t *upstream = wants_upstream_of(build->config, row_text(row, "host"));
-    if (old && compiled_service_fits(old, upstream))
-        return old;
-    struct compiled_service *fresh = compiled_service_create(row, upstream);
-    if (!fresh)
-        return NULL;
+    struct compiled_service *fresh = compile_service_row(build, row, old);
+    if (!fresh || fresh == old)
+        return fresh;
     if (old)
         row_cache_replace(&build->services, fresh);
     else if (row_cache_add(&build->services, row, fresh))
@@ -51,7 +67,7 @@ static struct compiled_service *take_service(struct build *build, const json_t *
     return fresh;
 }
 
-static int compile_service(void *arg, const json_t *row)
+static int compile_service(void *arg, const struct packed_row *row)
 {
     struct build *build = arg;
     struct snapshot *snapshot = build->snapshot;
@@ -89,16 +105,18 @@ static const struct service *find_service(const struct build *build, struct comp
                : NULL;
 }
 
-static struct compiled_route *take_route(struct build *build, const json_t *row)
+static struct compiled_route *take_route(struct build *build, const struct packed_row *packed)
 {
-    struct compiled_route *old = row_cache_move(&build->old_routes, row, &build->routes);
-    struct compiled_route *compiled = old ? old : compiled_route_create(row);
-    if (!old && compiled && row_cache_add(&build->routes, row, compiled))
-        return NULL;
-    return compiled;
+    struct compiled_route *old = row_cache_move(&build->old_routes, packed, &build->routes);
+    if (old)
+        return old;
+    json_t *row = packed_row_unpack(packed);
+    struct compiled_route *compiled = row ? compiled_route_create(row) : NULL;
+    json_decref(row);
+    return compiled && row_cache_add(&build->routes, packed, compiled) == 0 ? compiled : NULL;
 }
 
-static int compile_route(void *arg, const json_t *row)
+static int compile_route(void *arg, const struct packed_row *row)
 {
     struct build *build = arg;
     struct snapshot *snapshot = build->snapshot;
@@ -149,13 +167,14 @@ static int compile(struct build *build, struct error *err)
     struct snapshot *snapshot = build->snapshot;
     int rc = make_room(build);
     if (!rc)
-        rc = config_walk(build->config, entity_find(STR("services")), compile_service, build);
+        rc =
+            config_walk_packed(build->config, entity_find(STR("services")), compile_service, build);
     if (!rc)
         rc = compile_consumers(build);
     if (!rc)
         rc = plugin_compiler_create(build->config, &snapshot->arena, &build->plugins);
     if (!rc)
-        rc = config_walk(build->config, entity_find(STR("routes")), compile_route, build);
+        rc = config_walk_packed(build->config, entity_find(STR("routes")), compile_route, build);
     if (rc)
         return rc;
     snapshot->destroy_router = router_destroy;

@@ -77,6 +77,7 @@ struct control {
     uint64_t version;          /* of the last snapshot */
     struct snapshot *snapshot; /* the last one; a reference */
     struct log_override log_override;
+    uv_check_t turn; /* ends each turn of the loop */
     struct expiry expiry;
     struct cert_expiry cert_expiry;
     struct ticket_keys ticket_keys;

@@ -15,7 +15,6 @@
 #define LOOKS_A_PERIOD 8
 #define LOOK_MIN_MS 250
 #define LOOK_MAX_MS 60000
-#define PAGE_ROWS 64
 #define SECRET_HEX (2 * TLS_TICKET_SECRET_BYTES)
 
 /* --- rows --- */
@@ -47,26 +46,6 @@ static bool read_secret(const json_t *row, uint8_t secret[TLS_TICKET_SECRET_BYTE
         OPENSSL_cleanse(copy, SECRET_HEX);
     free(copy);
     return is_good;
-}
-
-typedef int (*row_cb)(void *arg, const json_t *row);
-
-static int each_row(const struct config *config, row_cb visit, void *arg)
-{
-    const json_t *rows[PAGE_ROWS];
-    const char *after = NULL;
-    bool has_more = true;
-    int rc = 0;
-    while (rc == 0 && has_more) {
-        size_t count = config_list(config, entity(), after, NULL, NULL, NULL, NULL, rows, PAGE_ROWS,
-                                   &has_more);
-        for (size_t i = 0; rc == 0 && i < count; i++)
-            rc = visit(arg, rows[i]);
-        if (count == 0)
-            break;
-        after = json_string_value(json_object_get(rows[count - 1], "id"));
-    }
-    return rc;
 }
 
 /* --- for the snapshot --- */
@@ -115,7 +94,7 @@ int ticket_keys_compile(const struct config *config, uint32_t lifetime_s, uint64
         return UV_ENOMEM;
     struct gathering gathering = {ring, lifetime_s, tls_ticket_period(lifetime_s, now_s)};
     ring->stamp = config_stamp(config, entity());
-    each_row(config, gather, &gathering);
+    config_walk(config, entity(), gather, &gathering);
     *ret = ring;
     if (ring->count == 0 || ring->stamp == 0) {
         tls_ticket_ring_destroy(ring);
@@ -186,7 +165,7 @@ int ticket_keys_plan(const struct config *config, uint32_t lifetime_s, uint64_t 
                             .lifetime_s = lifetime_s,
                             .now_s = now_s,
                             .period = tls_ticket_period(lifetime_s, now_s)};
-    int rc = each_row(config, look_at, &survey);
+    int rc = config_walk(config, entity(), look_at, &survey);
     if (rc == 0 && !survey.has_any)
         rc = add(&survey, survey.period);
     if (rc == 0 && !survey.has_next)

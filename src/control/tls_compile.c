@@ -12,18 +12,18 @@
 #include "base/map.h"
 #include "model/compiled_service.h"
 #include "model/config.h"
+#include "model/packed_row.h"
 #include "model/row.h"
 #include "model/snapshot.h"
 #include "net/tls_client.h"
 #include "net/tls_identity.h"
 #include "net/tls_names.h"
 
-#define PAGE_ROWS 256
 #define DIGEST_BYTES 32
 
 /* Made of a certificate entity, or of a service's TLS. */
 struct made {
-    json_t *row;                   /* a reference: the certificate's; NULL: of a service's TLS */
+    struct packed_row *row;        /* a reference: the certificate's; NULL: of a service's TLS */
     uint8_t digest[DIGEST_BYTES];  /* of what it was made of */
     struct tls_identity *identity; /* referenced; NULL: the texts are not usable */
     enum cert_stage told;          /* how far its end has been warned of */
@@ -58,7 +58,7 @@ static void free_made(struct made *made)
         return;
     tls_identity_unref(made->identity);
     tls_client_unref(made->client);
-    json_decref(made->row);
+    packed_row_unref(made->row);
     free(made);
 }
 
@@ -125,18 +125,15 @@ static struct tls_identity *parse(const json_t *row)
     return identity;
 }
 
-/* What the entity amounts to, borrowed; its identity is NULL when it can't be used. */
-static int make_identity(struct tls_compiler *compiler, const json_t *row, struct made **ret)
+/* Of a row that is another one than it was made of (`made`; NULL: of none). */
+static int remake_identity(struct tls_compiler *compiler, const struct packed_row *packed,
+                           const json_t *row, struct made *made, struct made **ret)
 {
     uint8_t digest[DIGEST_BYTES];
-    struct made *made = map_get(&compiler->identities, row_text(row, "id"));
-    bool is_same = made && made->row == row;
-    if (!is_same)
-        digest_of(row, digest);
-    if (is_same || (made && memcmp(made->digest, digest, sizeof(digest)) == 0)) {
-        json_t *before = made->row;
-        made->row = json_incref((json_t *)row);
-        json_decref(before);
+    digest_of(row, digest);
+    if (made && memcmp(made->digest, digest, sizeof(digest)) == 0) {
+        packed_row_unref(made->row);
+        made->row = packed_row_ref(packed);
         made->generation = compiler->generation;
         *ret = made;
         return 0;
@@ -148,7 +145,7 @@ static int make_identity(struct tls_compiler *compiler, const json_t *row, struc
         return UV_ENOMEM;
     }
     free_made(old);
-    fresh->row = json_incref((json_t *)row);
+    fresh->row = packed_row_ref(packed);
     memcpy(fresh->digest, digest, sizeof(digest));
     fresh->generation = compiler->generation;
     fresh->identity = parse(row);
@@ -159,40 +156,48 @@ static int make_identity(struct tls_compiler *compiler, const json_t *row, struc
     return 0;
 }
 
-static int add_name(struct tls_compiler *compiler, const struct config *config, const json_t *row,
-                    struct tls_names *names)
+/* What the entity amounts to, borrowed; its identity is NULL when it can't be used. */
+static int make_identity(struct tls_compiler *compiler, const struct packed_row *packed,
+                         struct made **ret)
 {
+    struct made *made = map_get(&compiler->identities, str_of(packed_row_id(packed)));
+    if (made && made->row == packed) {
+        made->generation = compiler->generation;
+        *ret = made;
+        return 0;
+    }
+    json_t *row = packed_row_unpack(packed);
+    int rc = row ? remake_identity(compiler, packed, row, made, ret) : UV_ENOMEM;
+    json_decref(row);
+    return rc;
+}
+
+struct naming {
+    struct tls_compiler *compiler;
+    const struct config *config;
+    struct tls_names *names;
+};
+
+static int add_name(void *arg, const json_t *row)
+{
+    const struct naming *naming = arg;
     struct str id = row_text(json_object_get(row, "certificate"), "id");
-    const json_t *certificate = config_get(config, entity_find(STR("certificates")), id);
+    const struct packed_row *certificate =
+        config_get_packed(naming->config, entity_find(STR("certificates")), id);
     struct made *made;
     if (!certificate)
         return 0;
-    int rc = make_identity(compiler, certificate, &made);
+    int rc = make_identity(naming->compiler, certificate, &made);
     if (rc || !made->identity)
         return rc;
-    return tls_names_add(names, row_text(row, "name"), made->identity);
+    return tls_names_add(naming->names, row_text(row, "name"), made->identity);
 }
 
 static int compile_names(struct tls_compiler *compiler, const struct config *config,
                          struct tls_names *names)
 {
-    const struct entity *entity = entity_find(STR("snis"));
-    const json_t *rows[PAGE_ROWS];
-    const char *after = NULL;
-    bool more = true;
-    while (more) {
-        size_t count =
-            config_list(config, entity, after, NULL, NULL, NULL, NULL, rows, PAGE_ROWS, &more);
-        for (size_t i = 0; i < count; i++) {
-            int rc = add_name(compiler, config, rows[i], names);
-            if (rc)
-                return rc;
-        }
-        if (count == 0)
-            break;
-        after = json_string_value(json_object_get(rows[count - 1], "id"));
-    }
-    return 0;
+    struct naming naming = {compiler, config, names};
+    return config_walk(config, entity_find(STR("snis")), add_name, &naming);
 }
 
 /* --- services --- */
@@ -231,8 +236,8 @@ static int read_parts(struct tls_compiler *compiler, const struct config *config
             parts->authorities[parts->authority_count++] = row_text(ca, "cert");
     }
     struct str id = row_text(json_object_get(row, "client_certificate"), "id");
-    const json_t *certificate =
-        id.len > 0 ? config_get(config, entity_find(STR("certificates")), id) : NULL;
+    const struct packed_row *certificate =
+        id.len > 0 ? config_get_packed(config, entity_find(STR("certificates")), id) : NULL;
     parts->has_certificate = id.len > 0;
     return certificate ? make_identity(compiler, certificate, &parts->certificate) : 0;
 }
@@ -337,11 +342,14 @@ static int compile_service(struct tls_compiler *compiler, const struct config *c
 static int compile_services(struct tls_compiler *compiler, const struct config *config,
                             struct snapshot *snapshot)
 {
+    size_t lent = config_lent(config);
     int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < snapshot->service_count; i++)
+    for (uint32_t i = 0; rc == 0 && i < snapshot->service_count; i++) {
         if (snapshot->services[i].protocol & (PROTOCOL_HTTPS | PROTOCOL_TLS | PROTOCOL_GRPCS))
             rc = compile_service(compiler, config, snapshot->compiled_services[i],
                                  &snapshot->services[i]);
+        config_take_back(config, lent);
+    }
     return rc;
 }
 

@@ -167,9 +167,9 @@ static int want_upstream(const struct wants *wants, const json_t *row, struct wa
     return rc;
 }
 
-static void read_stamps(const struct wants *wants, const json_t *row, struct kept *kept)
+static void read_stamps(const struct wants *wants, const struct packed_row *row, struct kept *kept)
 {
-    const char *id = json_string_value(json_object_get(row, "id"));
+    const char *id = packed_row_id(row);
     kept->targets =
         config_children_stamp(wants->config, entity_find(STR("targets")), "upstream", id);
     kept->orders =
@@ -177,7 +177,8 @@ static void read_stamps(const struct wants *wants, const json_t *row, struct kep
 }
 
 /* Whether nothing has changed that an upstream whose row is the same was made of. */
-static bool is_as_before(const struct wants *wants, const json_t *row, const struct kept *kept)
+static bool is_as_before(const struct wants *wants, const struct packed_row *row,
+                         const struct kept *kept)
 {
     struct kept now;
     if (wants->has_other_certificates)
@@ -188,7 +189,7 @@ static bool is_as_before(const struct wants *wants, const json_t *row, const str
     return now.targets == kept->targets && now.orders == kept->orders;
 }
 
-static int keep_or_want(void *arg, const json_t *row)
+static int keep_or_want(void *arg, const struct packed_row *row)
 {
     struct wants *wants = arg;
     struct kept *kept = row_cache_move(&wants->cursor, row, &wants->now);
@@ -202,7 +203,10 @@ static int keep_or_want(void *arg, const json_t *row)
             return UV_ENOMEM;
     }
     read_stamps(wants, row, kept);
-    return want_upstream(wants, row, &kept->wanted);
+    json_t *json = packed_row_unpack(row);
+    int rc = json ? want_upstream(wants, json, &kept->wanted) : UV_ENOMEM;
+    json_decref(json);
+    return rc;
 }
 
 /* ---- hosts of services ---- */
@@ -231,10 +235,10 @@ static int want_host(const struct wants *wants, const struct service *service, s
 
 static int want_service(const struct wants *wants, struct compiled_service *compiled)
 {
-    const json_t *upstream = wants_upstream_of(wants->config, compiled->service.host);
+    const struct packed_row *upstream = wants_upstream_of(wants->config, compiled->service.host);
     if (!upstream)
         return want_host(wants, &compiled->service, &compiled->wanted);
-    size_t at = row_cache_find(&wants->now, row_text(upstream, "id"));
+    size_t at = row_cache_find(&wants->now, str_of(packed_row_id(upstream)));
     if (at == wants->now.count)
         return UV_ENOENT;
     compiled->wanted = ((struct kept *)wants->now.entries[at].made)->wanted;
@@ -249,7 +253,9 @@ static int connect_services(const struct wants *wants, struct snapshot *snapshot
         if (is_same && compiled->wanted) {
             registry_keep(wants->registry, compiled->wanted);
         } else {
+            size_t lent = config_lent(wants->config);
             int rc = want_service(wants, compiled);
+            config_take_back(wants->config, lent);
             if (rc)
                 return rc;
         }
@@ -260,9 +266,9 @@ static int connect_services(const struct wants *wants, struct snapshot *snapshot
 
 /* ---- the whole ---- */
 
-const json_t *wants_upstream_of(const struct config *config, struct str host)
+const struct packed_row *wants_upstream_of(const struct config *config, struct str host)
 {
-    return config_find_value(config, entity_find(STR("upstreams")), "name", host);
+    return config_find_packed(config, entity_find(STR("upstreams")), "name", host);
 }
 
 static uint64_t stamp_of(const struct config *config, const char *entity)
@@ -300,7 +306,7 @@ int wants_tell(struct wants_cache *cache, const struct config *config, struct re
         .has_other_certificates = stamps.certificates != cache->stamps.certificates,
     };
     registry_begin(registry);
-    int rc = config_walk(config, entity_find(STR("upstreams")), keep_or_want, &wants);
+    int rc = config_walk_packed(config, entity_find(STR("upstreams")), keep_or_want, &wants);
     if (!rc)
         rc = connect_services(&wants, snapshot);
     wants_cache_deinit(cache);

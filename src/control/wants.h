@@ -24,8 +24,9 @@ struct wants_cache {
 };
 void wants_cache_deinit(struct wants_cache *cache);
 
-/* The row of the upstream that a service's host names; NULL: none. */
-const json_t *wants_upstream_of(const struct config *config, struct str host);
+/* The row of the upstream that a service's host names, borrowed until the next change; NULL: none.
+ */
+const struct packed_row *wants_upstream_of(const struct config *config, struct str host);
 /* Whether any row of an upstream is another one than when the cache was filled. */
 bool wants_has_other_upstreams(const struct wants_cache *cache, const struct config *config);
 

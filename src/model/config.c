@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "model/config_find.h"
+#include "model/config_lend.h"
 #include "model/config_table.h"
 
 static size_t entity_count(void)
@@ -23,7 +24,7 @@ int config_create(struct config **ret)
     if (!config)
         return UV_ENOMEM;
     config->tables = calloc(entity_count() + 1, sizeof(*config->tables));
-    if (!config->tables)
+    if (!config->tables || lending_create(&config->lending))
         goto fail;
     for (; config->count < entity_count(); config->count++)
         if (table_init(&config->tables[config->count], entities[config->count]))
@@ -42,6 +43,7 @@ void config_destroy(struct config *config)
     for (size_t i = 0; config->tables && i < entity_count(); i++)
         table_deinit(&config->tables[i]); /* a zeroed one is empty */
     free(config->tables);
+    lending_destroy(config->lending);
     free(config);
 }
 
@@ -72,10 +74,16 @@ int config_load(struct config *config, const char *kind, const char *id, const c
     return rc;
 }
 
+const struct packed_row *config_get_packed(const struct config *config, const struct entity *entity,
+                                           struct str id)
+{
+    const struct packed_row *row = table_get(config_table(config, entity), id);
+    return row && !packed_row_is_over(row) ? row : NULL;
+}
+
 const json_t *config_get(const struct config *config, const struct entity *entity, struct str id)
 {
-    const struct row *row = table_get(config_table(config, entity), id);
-    return row && !entity_is_over(entity, row->json) ? row->json : NULL;
+    return config_lend(config, config_get_packed(config, entity, id));
 }
 
 static bool refers_to(const struct entity *entity, const json_t *row, const char *parent_id)
@@ -102,27 +110,37 @@ const json_t *config_find(const struct config *config, const struct entity *enti
 
 /* ---- lists ---- */
 
-static bool has_tag(const json_t *row, const char *tag)
+static bool has_tag(const json_t *tags, const char *tag)
 {
     size_t i;
     json_t *value;
-    json_array_foreach(json_object_get(row, "tags"), i,
-                       value) if (json_is_string(value) &&
-                                  strcmp(json_string_value(value), tag) == 0) return true;
+    json_array_foreach(tags, i, value) if (json_is_string(value) &&
+                                           strcmp(json_string_value(value), tag) == 0) return true;
     return false;
 }
 
-static bool passes_tags(const json_t *row, const char *const *all, const char *const *any)
+static bool has_tags(const json_t *tags, const char *const *all, const char *const *any)
 {
     for (; all && *all; all++)
-        if (!has_tag(row, *all))
+        if (!has_tag(tags, *all))
             return false;
     if (!any)
         return true;
     for (; *any; any++)
-        if (has_tag(row, *any))
+        if (has_tag(tags, *any))
             return true;
     return false;
+}
+
+static bool passes_tags(const struct packed_row *row, const char *const *all,
+                        const char *const *any)
+{
+    if (!all && !any)
+        return true;
+    json_t *tags = packed_row_get(row, "tags");
+    bool passes = has_tags(tags, all, any);
+    json_decref(tags);
+    return passes;
 }
 
 size_t config_list(const struct config *config, const struct entity *entity, const char *after,
@@ -137,14 +155,14 @@ size_t config_list(const struct config *config, const struct entity *entity, con
     if (!set)
         return 0;
     for (size_t i = after ? table_position_after(table, set, after) : 0; i < set->count; i++) {
-        const json_t *row = set->rows[i]->json;
-        if (entity_is_over(entity, row) || !passes_tags(row, tags_all, tags_any))
+        const struct packed_row *row = set->rows[i];
+        if (packed_row_is_over(row) || !passes_tags(row, tags_all, tags_any))
             continue;
         if (count == max) {
             *ret_more = true;
             break;
         }
-        rows[count++] = row;
+        rows[count++] = config_lend(config, row);
     }
     return count;
 }
@@ -154,15 +172,38 @@ size_t config_count(const struct config *config, const struct entity *entity)
     return config_table(config, entity)->order.count;
 }
 
+int config_walk_packed(const struct config *config, const struct entity *entity,
+                       int (*each)(void *arg, const struct packed_row *row), void *arg)
+{
+    const struct row_set *set = &config_table(config, entity)->order;
+    size_t lent = config_lent(config);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < set->count; i++) {
+        if (packed_row_is_over(set->rows[i]))
+            continue;
+        rc = each(arg, set->rows[i]);
+        config_take_back(config, lent);
+    }
+    return rc;
+}
+
+struct walk {
+    const struct config *config;
+    int (*each)(void *arg, const json_t *row);
+    void *arg;
+};
+
+static int lend_to(void *arg, const struct packed_row *row)
+{
+    struct walk *walk = arg;
+    return walk->each(walk->arg, config_lend(walk->config, row));
+}
+
 int config_walk(const struct config *config, const struct entity *entity,
                 int (*each)(void *arg, const json_t *row), void *arg)
 {
-    const struct row_set *set = &config_table(config, entity)->order;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < set->count; i++)
-        if (!entity_is_over(entity, set->rows[i]->json))
-            rc = each(arg, set->rows[i]->json);
-    return rc;
+    struct walk walk = {config, each, arg};
+    return config_walk_packed(config, entity, lend_to, &walk);
 }
 
 uint64_t config_stamp(const struct config *config, const struct entity *entity)
@@ -199,8 +240,8 @@ int config_put_made(struct config *config, const struct entity *entity, json_t *
 void config_remove_made(struct config *config, const struct entity *entity, const char *id)
 {
     struct table *table = config_table(config, entity);
-    const struct row *row = table_get(table, str_of(id));
-    if (row && config_is_made(row->json))
+    const struct packed_row *row = table_get(table, str_of(id));
+    if (row && row->is_made)
         table_remove(table, id);
 }
 

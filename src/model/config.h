@@ -4,8 +4,11 @@
  * A write is planned against it (validation, uniqueness, foreign keys, cascades), committed by the
  * store, and then applied; one write at a time (config_write below), so that plans never race.
  *
- * Thread: control. Memory: owns its rows (jansson objects); callers borrow them until the next
- * apply. */
+ * Rows are kept packed (packed_row.h). A JSON object of one is made when somebody asks for it, and
+ * is lent: it is valid until it is taken back, which control does once a turn of its loop, and
+ * whoever asks for many does sooner (config_take_back). To keep one longer, take a reference.
+ *
+ * Thread: control. */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
 
@@ -17,6 +20,7 @@
 #include "model/entity.h"
 
 struct config;
+struct packed_row; /* model/packed_row.h */
 
 int config_create(struct config **ret);
 void config_destroy(struct config *config);
@@ -32,10 +36,15 @@ int config_load(struct config *config, const char *kind, const char *id, const c
 int config_take_row(struct config *config, const char *kind, const char *id, const char *body,
                     bool *ret_changed, struct error *why);
 
+/* How many rows are lent; and: those that were lent since are given back, and are not to be looked
+ * at any more. */
+size_t config_lent(const struct config *config);
+void config_take_back(const struct config *config, size_t lent);
+
 /* Calls each(arg, kind, row) for all rows, an entity's in list order. Stops early with what `each`
  * returns when that is not 0. */
 int config_each(const struct config *config,
-                int (*each)(void *arg, const char *kind, const json_t *row), void *arg);
+                int (*each)(void *arg, const char *kind, const struct packed_row *row), void *arg);
 
 /* Rows with an `origin` are nobody's writing: they are made of what Consul announces, live in
  * memory alone and are read-only: no plan changes them, or refers to them. One of the same name
@@ -45,17 +54,24 @@ bool config_is_made(const json_t *row);
 int config_put_made(struct config *config, const struct entity *entity, json_t *row);
 void config_remove_made(struct config *config, const struct entity *entity, const char *id);
 
-/* One row, borrowed; NULL when there is none. */
+/* One row, lent; NULL when there is none. */
 const json_t *config_get(const struct config *config, const struct entity *entity, struct str id);
+/* The same as it is kept; borrowed until the next change. */
+const struct packed_row *config_get_packed(const struct config *config, const struct entity *entity,
+                                           struct str id);
 /* By UUID or by the entity's endpoint key. For a nested entity `parent_id` (else NULL) narrows the
  * search to it. On NULL because the key itself is invalid *violation is filled; otherwise it is
  * untouched. */
 const json_t *config_find(const struct config *config, const struct entity *entity,
                           struct str id_or_key, const char *parent_id, struct violation *violation);
 
-/* The row with that value in a unique field, borrowed; NULL: none. */
+/* The row with that value in a unique field, lent; NULL: none. */
 const json_t *config_find_value(const struct config *config, const struct entity *entity,
                                 const char *field, struct str value);
+/* The same as it is kept; borrowed until the next change. */
+const struct packed_row *config_find_packed(const struct config *config,
+                                            const struct entity *entity, const char *field,
+                                            struct str value);
 
 /* The field by which the rows of entity->listed refer to it. */
 const struct field *config_listing_field(const struct entity *entity);
@@ -72,10 +88,13 @@ size_t config_list(const struct config *config, const struct entity *entity, con
                    const char *field, const char *parent_id, const char *const *tags_all,
                    const char *const *tags_any, const json_t **rows, size_t max, bool *ret_more);
 size_t config_count(const struct config *config, const struct entity *entity);
-/* Calls each(arg, row) for all rows in list order. Stops early with what `each` returns when that
- * is not 0. */
+/* Calls each(arg, row) for all rows in list order; what is lent to `each` is taken back when it
+ * returns. Stops early with what it returns when that is not 0. */
 int config_walk(const struct config *config, const struct entity *entity,
                 int (*each)(void *arg, const json_t *row), void *arg);
+/* The same with rows as they are kept. */
+int config_walk_packed(const struct config *config, const struct entity *entity,
+                       int (*each)(void *arg, const struct packed_row *row), void *arg);
 
 /* The same number for as long as no row of the entity has changed; never one of another
  * configuration, but for 0, which stands for rows that never were. */

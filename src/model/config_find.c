@@ -4,6 +4,7 @@
 
 #include <uv.h> /* error codes only */
 
+#include "model/config_lend.h"
 #include "model/config_table.h"
 
 /* Room for a check's own words around a key that it may repeat. */
@@ -107,9 +108,11 @@ const json_t *config_find_over(const struct config *config, const struct config_
                                const struct entity *entity, const struct field *field,
                                struct str value)
 {
-    const struct row *row = table_find(config_table(config, entity), field, value);
-    bool is_over = row && entity_is_over(entity, row->json);
-    return is_over && !last_op(change, entity, str_of(row->id)) ? row->json : NULL;
+    const struct packed_row *row = table_find(config_table(config, entity), field, value);
+    bool is_over = row && packed_row_is_over(row);
+    return is_over && !last_op(change, entity, str_of(packed_row_id(row)))
+               ? config_lend(config, row)
+               : NULL;
 }
 
 static bool has_unique(const struct entity *entity, const struct field *field, const json_t *row,
@@ -134,16 +137,25 @@ const json_t *config_find_unique(const struct config *config, const struct confi
             has_unique(entity, field, op->row, value))
             return op->row;
     }
-    const struct row *row = table_find(config_table(config, entity), field, value);
-    if (!row || entity_is_over(entity, row->json))
+    const struct packed_row *row = table_find(config_table(config, entity), field, value);
+    if (!row || packed_row_is_over(row) || last_op(change, entity, str_of(packed_row_id(row))))
         return NULL;
-    return last_op(change, entity, str_of(row->id)) ? NULL : row->json;
+    return config_lend(config, row);
 }
 
 const json_t *config_find_value(const struct config *config, const struct entity *entity,
                                 const char *field, struct str value)
 {
-    return config_find_unique(config, NULL, entity, entity_field(entity, str_of(field)), value);
+    return config_lend(config, config_find_packed(config, entity, field, value));
+}
+
+const struct packed_row *config_find_packed(const struct config *config,
+                                            const struct entity *entity, const char *field,
+                                            struct str value)
+{
+    const struct packed_row *row =
+        table_find(config_table(config, entity), entity_field(entity, str_of(field)), value);
+    return row && !packed_row_is_over(row) ? row : NULL;
 }
 
 const struct field *config_listing_field(const struct entity *entity)
@@ -158,7 +170,7 @@ const struct field *config_listing_field(const struct entity *entity)
 
 static int compare_texts(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return strcmp(json_string_value(*(json_t *const *)a), json_string_value(*(json_t *const *)b));
 }
 
 json_t *config_listed_keys(const struct config *config, const struct entity *entity, const char *id)
@@ -167,14 +179,14 @@ json_t *config_listed_keys(const struct config *config, const struct entity *ent
     const struct row_set *set =
         table_children(config_table(config, child), config_listing_field(entity)->name, id);
     json_t *keys = json_array();
-    const char **texts = set ? calloc(set->count + 1, sizeof(*texts)) : NULL;
+    json_t **texts = set ? calloc(set->count + 1, sizeof(*texts)) : NULL;
     if (!texts)
         return keys;
     for (size_t i = 0; i < set->count; i++)
-        texts[i] = json_string_value(json_object_get(set->rows[i]->json, child->endpoint_key));
+        texts[i] = packed_row_get(set->rows[i], child->endpoint_key);
     qsort(texts, set->count, sizeof(*texts), compare_texts);
     for (size_t i = 0; i < set->count; i++)
-        json_array_append_new(keys, json_string(texts[i]));
+        json_array_append_new(keys, texts[i]);
     free(texts);
     return keys;
 }

@@ -202,7 +202,7 @@ static int plan_children(const struct plan *plan, const struct entity *entity, c
     const struct row_set *set =
         table_children(config_table(plan->config, child), field->name, plan_row_id(row));
     for (size_t i = 0; set && i < set->count; i++) {
-        const json_t *there = plan_find_id(plan, child, set->rows[i]->id);
+        const json_t *there = plan_find_id(plan, child, packed_row_id(set->rows[i]));
         const char *parent = there ? row_foreign_id(there, field->name) : NULL;
         if (!parent || strcmp(parent, plan_row_id(row)) != 0)
             continue; /* the same change has removed or moved it */
@@ -228,7 +228,7 @@ static int check_arrays(const struct plan *plan, const json_t *row, const struct
 {
     const struct row_set *set = &config_table(plan->config, holder)->order;
     for (size_t i = 0; i < set->count; i++) {
-        const json_t *there = plan_find_id(plan, holder, set->rows[i]->id);
+        const json_t *there = plan_find_id(plan, holder, packed_row_id(set->rows[i]));
         size_t at;
         json_t *id;
         json_array_foreach(json_object_get(there, field->name), at, id)
@@ -289,10 +289,11 @@ int config_plan_expiry(const struct config *config, struct config_change *change
     for (size_t i = 0; i < config->count; i++) {
         const struct table *table = &config->tables[i];
         for (size_t at = 0; table->entity->has_ttl && at < table->order.count; at++) {
-            json_t *row = table->order.rows[at]->json;
-            if (!entity_is_over(table->entity, row))
+            const struct packed_row *row = table->order.rows[at];
+            if (!packed_row_is_over(row))
                 continue;
-            if (plan_append(change, CONFIG_REMOVE, table->entity, json_incref(row)))
+            json_t *json = packed_row_unpack(row);
+            if (!json || plan_append(change, CONFIG_REMOVE, table->entity, json))
                 return UV_ENOMEM;
             if (change->count == max)
                 return 0;

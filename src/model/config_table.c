@@ -18,16 +18,17 @@ const char *row_foreign_id(const json_t *row, const char *field)
 
 /* ---- sets in list order ---- */
 
-static int compare(const struct table *table, const struct row *a, const struct row *b)
+static int compare(const struct table *table, const struct packed_row *a,
+                   const struct packed_row *b)
 {
     if (table->entity->newest_first && a->created_at != b->created_at)
         return a->created_at > b->created_at ? -1 : 1;
-    return strcmp(a->id, b->id);
+    return strcmp(packed_row_id(a), packed_row_id(b));
 }
 
 /* Of the first row that does not stand before `row`. */
 static size_t position_of(const struct table *table, const struct row_set *set,
-                          const struct row *row)
+                          const struct packed_row *row)
 {
     size_t low = 0;
     size_t high = set->count;
@@ -41,31 +42,46 @@ static size_t position_of(const struct table *table, const struct row_set *set,
     return low;
 }
 
-static int set_add(const struct table *table, struct row_set *set, struct row *row)
+/* The same where the order is by id. */
+static size_t position_of_id(const struct row_set *set, const char *id)
+{
+    size_t low = 0;
+    size_t high = set->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(packed_row_id(set->rows[middle]), id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int set_add(const struct table *table, struct row_set *set, struct packed_row *row)
 {
     if (set->count == set->capacity) {
         size_t capacity = set->capacity ? set->capacity * 2 : FIRST_CAPACITY;
-        struct row **rows = realloc(set->rows, capacity * sizeof(struct row *));
+        struct packed_row **rows = realloc(set->rows, capacity * sizeof(struct packed_row *));
         if (!rows)
             return UV_ENOMEM;
         set->rows = rows;
         set->capacity = capacity;
     }
     size_t at = position_of(table, set, row);
-    memmove(set->rows + at + 1, set->rows + at, (set->count - at) * sizeof(struct row *));
+    memmove(set->rows + at + 1, set->rows + at, (set->count - at) * sizeof(struct packed_row *));
     set->rows[at] = row;
     set->count++;
     set->stamp = table->stamp;
     return 0;
 }
 
-static void set_remove(const struct table *table, struct row_set *set, const struct row *row)
+static void set_remove(const struct table *table, struct row_set *set, const struct packed_row *row)
 {
     size_t at = position_of(table, set, row);
     assert(at < set->count && set->rows[at] == row);
     set->count--;
     set->stamp = table->stamp;
-    memmove(set->rows + at, set->rows + at + 1, (set->count - at) * sizeof(struct row *));
+    memmove(set->rows + at, set->rows + at + 1, (set->count - at) * sizeof(struct packed_row *));
 }
 
 static void set_destroy(struct row_set *set)
@@ -78,7 +94,7 @@ static void set_destroy(struct row_set *set)
 
 int table_init(struct table *table, const struct entity *entity)
 {
-    *table = (struct table){.entity = entity};
+    *table = (struct table){.entity = entity, .layout = row_layout_of(entity)};
     size_t uniques = entity->unique_together ? 1 : 0;
     size_t foreigns = 0;
     for (const struct field *field = entity->fields; field->name; field++) {
@@ -87,7 +103,7 @@ int table_init(struct table *table, const struct entity *entity)
     }
     table->indexes = calloc(uniques + 1, sizeof(*table->indexes));
     table->parents = calloc(foreigns + 1, sizeof(*table->parents));
-    if (!table->indexes || !table->parents)
+    if (!table->layout || !table->indexes || !table->parents)
         return UV_ENOMEM;
     for (const struct field *field = entity->fields; field->name; field++) {
         if (field->unique)
@@ -98,13 +114,6 @@ int table_init(struct table *table, const struct entity *entity)
     if (entity->unique_together)
         table->index_count++;
     return 0;
-}
-
-static void row_destroy(struct row *row)
-{
-    if (row)
-        json_decref(row->json);
-    free(row);
 }
 
 void table_deinit(struct table *table)
@@ -118,7 +127,7 @@ void table_deinit(struct table *table)
     for (size_t i = 0; i < table->index_count; i++)
         map_deinit(&table->indexes[i].rows);
     for (size_t at = 0; map_each(&table->rows, &at, NULL, &value);)
-        row_destroy(value);
+        packed_row_unref(value);
     map_deinit(&table->rows);
     free(table->order.rows);
     free(table->indexes);
@@ -161,17 +170,19 @@ static char *index_key(const struct table *table, const struct table_index *inde
                : NULL;
 }
 
-static int index_add(struct table *table, struct table_index *index, struct row *row)
+static int index_add(struct table *table, struct table_index *index, struct packed_row *row,
+                     const json_t *json)
 {
-    char *key = index_key(table, index, row->json);
+    char *key = index_key(table, index, json);
     int rc = key ? map_put(&index->rows, str_of(key), row, NULL) : 0;
     free(key);
     return rc;
 }
 
-static void index_remove(struct table *table, struct table_index *index, const struct row *row)
+static void index_remove(struct table *table, struct table_index *index,
+                         const struct packed_row *row, const json_t *json)
 {
-    char *key = index_key(table, index, row->json);
+    char *key = index_key(table, index, json);
     if (key && map_get(&index->rows, str_of(key)) == row)
         map_remove(&index->rows, str_of(key));
     free(key);
@@ -179,9 +190,10 @@ static void index_remove(struct table *table, struct table_index *index, const s
 
 /* ---- parents ---- */
 
-static int parents_add(struct table *table, struct table_parents *parents, struct row *row)
+static int parents_add(struct table *table, struct table_parents *parents, struct packed_row *row,
+                       const json_t *json)
 {
-    const char *id = row_foreign_id(row->json, parents->field->name);
+    const char *id = row_foreign_id(json, parents->field->name);
     if (!id)
         return 0;
     struct row_set *set = map_get(&parents->children, str_of(id));
@@ -199,9 +211,9 @@ static int parents_add(struct table *table, struct table_parents *parents, struc
 }
 
 static void parents_remove(struct table *table, struct table_parents *parents,
-                           const struct row *row)
+                           const struct packed_row *row, const json_t *json)
 {
-    const char *id = row_foreign_id(row->json, parents->field->name);
+    const char *id = row_foreign_id(json, parents->field->name);
     struct row_set *set = id ? map_get(&parents->children, str_of(id)) : NULL;
     if (!set)
         return;
@@ -222,53 +234,71 @@ static void stamp(struct table *table)
     table->stamp = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 }
 
-void table_remove(struct table *table, const char *id)
+/* Takes the row, of which `json` is the same, out of all sets. */
+static void take_out(struct table *table, struct packed_row *row, const json_t *json)
 {
-    struct row *row = map_remove(&table->rows, str_of(id));
-    if (!row)
-        return;
-    stamp(table);
     for (size_t i = 0; i < table->index_count; i++)
-        index_remove(table, &table->indexes[i], row);
+        index_remove(table, &table->indexes[i], row, json);
     for (size_t i = 0; i < table->parents_count; i++)
-        parents_remove(table, &table->parents[i], row);
+        parents_remove(table, &table->parents[i], row, json);
     set_remove(table, &table->order, row);
-    row_destroy(row);
 }
 
-int table_put(struct table *table, json_t *json)
+void table_remove(struct table *table, const char *id)
 {
-    struct row *row = calloc(1, sizeof(*row));
+    struct packed_row *row = map_remove(&table->rows, str_of(id));
     if (!row)
-        return UV_ENOMEM;
-    row->json = json_incref(json);
-    row->id = json_string_value(json_object_get(json, "id"));
-    assert(row->id); /* entity_make_row and config_load see to it */
-    row->created_at = json_number_value(json_object_get(json, "created_at"));
-
-    table_remove(table, row->id);
+        return;
+    json_t *json = packed_row_unpack(row);
+    if (!json)
+        abort(); /* no memory for what the store has already: a fresh start reads it again */
     stamp(table);
-    int rc = map_put(&table->rows, str_of(row->id), row, NULL);
+    take_out(table, row, json);
+    json_decref(json);
+    packed_row_unref(row);
+}
+
+/* Takes the row over. */
+static int add(struct table *table, struct packed_row *row, const json_t *json)
+{
+    table_remove(table, packed_row_id(row));
+    stamp(table);
+    int rc = map_put(&table->rows, str_of(packed_row_id(row)), row, NULL);
     if (rc) {
-        row_destroy(row);
+        packed_row_unref(row);
         return rc;
     }
     rc = set_add(table, &table->order, row);
     for (size_t i = 0; rc == 0 && i < table->index_count; i++)
-        rc = index_add(table, &table->indexes[i], row);
+        rc = index_add(table, &table->indexes[i], row, json);
     for (size_t i = 0; rc == 0 && i < table->parents_count; i++)
-        rc = parents_add(table, &table->parents[i], row);
+        rc = parents_add(table, &table->parents[i], row, json);
+    return rc;
+}
+
+int table_put(struct table *table, const json_t *json)
+{
+    struct packed_row *row = packed_row_create(table->layout, json);
+    return row ? add(table, row, json) : UV_ENOMEM;
+}
+
+int table_share(struct table *table, const struct packed_row *row)
+{
+    json_t *json = packed_row_unpack(row);
+    int rc = json ? add(table, packed_row_ref(row), json) : UV_ENOMEM;
+    json_decref(json);
     return rc;
 }
 
 /* ---- finding ---- */
 
-const struct row *table_get(const struct table *table, struct str id)
+const struct packed_row *table_get(const struct table *table, struct str id)
 {
     return map_get(&table->rows, id);
 }
 
-const struct row *table_find(const struct table *table, const struct field *field, struct str value)
+const struct packed_row *table_find(const struct table *table, const struct field *field,
+                                    struct str value)
 {
     for (size_t i = 0; i < table->index_count; i++)
         if (table->indexes[i].field == field)
@@ -287,12 +317,9 @@ const struct row_set *table_children(const struct table *table, const char *fiel
 
 size_t table_position_after(const struct table *table, const struct row_set *set, const char *id)
 {
-    const struct row *row = table_get(table, str_of(id));
-    struct row gone = {.id = id};
+    const struct packed_row *row = table_get(table, str_of(id));
     if (!row && table->entity->newest_first)
         return set->count; /* its place went with it */
-    if (!row)
-        row = &gone;
-    size_t at = position_of(table, set, row);
-    return at < set->count && strcmp(set->rows[at]->id, id) == 0 ? at + 1 : at;
+    size_t at = row ? position_of(table, set, row) : position_of_id(set, id);
+    return at < set->count && strcmp(packed_row_id(set->rows[at]), id) == 0 ? at + 1 : at;
 }

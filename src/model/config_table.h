@@ -1,7 +1,7 @@
 /* config_table.h - one entity's rows in memory and the ways to find them: by id, by unique value,
  * by parent, and in list order. config.c's and config_plan.c's own.
  *
- * Thread: control. Memory: a table holds a reference to each row's JSON. */
+ * Thread: control. Memory: a table holds a reference to each row. */
 #ifndef MODEL_CONFIG_TABLE_H
 #define MODEL_CONFIG_TABLE_H
 
@@ -11,16 +11,11 @@
 
 #include "base/map.h"
 #include "model/entity.h"
-
-struct row {
-    json_t *json;   /* never changed: a new version is a new object */
-    const char *id; /* in json */
-    double created_at;
-};
+#include "model/packed_row.h"
 
 /* Rows in list order. */
 struct row_set {
-    struct row **rows; /* borrowed from their table */
+    struct packed_row **rows; /* borrowed from their table */
     size_t count;
     size_t capacity;
     uint64_t stamp; /* the table's, when one of them came or went */
@@ -38,7 +33,8 @@ struct table_parents {
 
 struct table {
     const struct entity *entity;
-    struct map rows; /* owns them */
+    const struct row_layout *layout;
+    struct map rows; /* a reference to each */
     struct row_set order;
     struct table_index *indexes;
     size_t index_count;
@@ -51,21 +47,24 @@ struct table {
 struct config {
     struct table *tables;
     size_t count;
+    struct lending *lending; /* owned: rows as JSON, while they are looked at */
 };
 
 struct table *config_table(const struct config *config, const struct entity *entity);
 
 int table_init(struct table *table, const struct entity *entity);
 void table_deinit(struct table *table);
-/* Takes a reference to the row, in place of the one with its id. 0 or UV_ENOMEM (then the table is
- * of no use any more). */
-int table_put(struct table *table, json_t *json);
+/* Packs the row, which takes the place of the one with its id. 0 or UV_ENOMEM (then the table is of
+ * no use any more). */
+int table_put(struct table *table, const json_t *json);
+/* The same of a row that is packed already, in this table or another one; takes a reference. */
+int table_share(struct table *table, const struct packed_row *row);
 void table_remove(struct table *table, const char *id);
 
-const struct row *table_get(const struct table *table, struct str id);
+const struct packed_row *table_get(const struct table *table, struct str id);
 /* By the value of a unique field, or (field NULL) by table_join_unique's text. */
-const struct row *table_find(const struct table *table, const struct field *field,
-                             struct str value);
+const struct packed_row *table_find(const struct table *table, const struct field *field,
+                                    struct str value);
 /* The values of the fields that are unique together as one text, of a row; owned. NULL: one is
  * null, there are none such fields, or no memory. */
 char *table_join_unique(const struct entity *entity, const json_t *row);

@@ -58,12 +58,12 @@ int config_take_row(struct config *config, const char *kind, const char *id, con
         return UV_EINVAL;
     }
     struct table *table = config_table(config, entity);
-    const struct row *there = table_get(table, str_of(id));
+    const struct packed_row *there = table_get(table, str_of(id));
     json_t *row = NULL;
     int rc = body ? read_row(entity, id, body, &row, why) : 0;
     if (rc == UV_ENOMEM)
         return rc;
-    if (row && !(there && json_equal(there->json, row))) {
+    if (row && !(there && packed_row_is(there, row))) {
         *ret_changed = true;
         if (table_put(table, row))
             abort(); /* no memory for what the store has already: a fresh start reads it again */
@@ -76,13 +76,13 @@ int config_take_row(struct config *config, const char *kind, const char *id, con
 }
 
 int config_each(const struct config *config,
-                int (*each)(void *arg, const char *kind, const json_t *row), void *arg)
+                int (*each)(void *arg, const char *kind, const struct packed_row *row), void *arg)
 {
     for (size_t i = 0; i < config->count; i++) {
         const struct table *table = &config->tables[i];
         for (size_t at = 0; at < table->order.count; at++) {
-            const json_t *row = table->order.rows[at]->json;
-            int rc = config_is_made(row) ? 0 : each(arg, table->entity->name, row);
+            const struct packed_row *row = table->order.rows[at];
+            int rc = row->is_made ? 0 : each(arg, table->entity->name, row);
             if (rc)
                 return rc;
         }

@@ -15,7 +15,6 @@
 #include "model/secrets.h"
 
 #define ARENA_BLOCK_BYTES (64 * 1024)
-#define PAGE_ROWS 256
 
 /* Open addressing, at most half full; the whole hash stands beside the pointer, so that nearly no
  * name is compared that isn't the one. */
@@ -102,29 +101,11 @@ static const void *table_look(const struct consumers *own, const struct name_tab
 
 /* ---- rows ---- */
 
-typedef int (*row_cb)(struct consumers *own, const json_t *row, enum credential_kind kind);
-
-static int each_row(struct consumers *own, const struct config *config, const char *name,
-                    enum credential_kind kind, row_cb each)
-{
-    const struct entity *entity = entity_find(str_of(name));
-    const json_t *rows[PAGE_ROWS];
-    const char *after = NULL;
-    bool more = true;
-    while (more) {
-        size_t count =
-            config_list(config, entity, after, NULL, NULL, NULL, NULL, rows, PAGE_ROWS, &more);
-        for (size_t i = 0; i < count; i++) {
-            int rc = each(own, rows[i], kind);
-            if (rc)
-                return rc;
-        }
-        if (count == 0)
-            break;
-        after = json_string_value(json_object_get(rows[count - 1], "id"));
-    }
-    return 0;
-}
+/* What is passed along while rows are read. */
+struct filling {
+    struct consumers *own;
+    enum credential_kind kind; /* of credentials */
+};
 
 static struct str copy(struct consumers *own, const json_t *row, const char *field)
 {
@@ -132,9 +113,9 @@ static struct str copy(struct consumers *own, const json_t *row, const char *fie
     return text.len > 0 ? arena_copy(&own->arena, text) : STR_EMPTY;
 }
 
-static int add_consumer(struct consumers *own, const json_t *row, enum credential_kind kind)
+static int add_consumer(void *arg, const json_t *row)
 {
-    (void)kind;
+    struct consumers *own = ((struct filling *)arg)->own;
     struct consumer *consumer = arena_alloc(&own->arena, sizeof(*consumer));
     if (!consumer)
         return UV_ENOMEM;
@@ -159,9 +140,9 @@ static struct consumer *consumer_of(struct consumers *own, const json_t *row)
 }
 
 /* Rooms double, so that many groups of one consumer cost little more than few. */
-static int add_group(struct consumers *own, const json_t *row, enum credential_kind kind)
+static int add_group(void *arg, const json_t *row)
 {
-    (void)kind;
+    struct consumers *own = ((struct filling *)arg)->own;
     struct consumer *consumer = consumer_of(own, row);
     if (!consumer)
         return 0;
@@ -200,8 +181,11 @@ static struct public_key *add_public_key(struct consumers *own, const json_t *ro
     return made;
 }
 
-static int add_credential(struct consumers *own, const json_t *row, enum credential_kind kind)
+static int add_credential(void *arg, const json_t *row)
 {
+    const struct filling *filling = arg;
+    struct consumers *own = filling->own;
+    enum credential_kind kind = filling->kind;
     const struct consumer *consumer = consumer_of(own, row);
     if (!consumer)
         return 0;
@@ -238,20 +222,21 @@ static void take_stamps(const struct config *config, uint64_t stamps[STAMPS])
 
 static int fill(struct consumers *own, const struct config *config)
 {
+    struct filling filling = {.own = own};
     size_t count = config_count(config, entity_find(STR("consumers")));
     int rc = table_init_for(own, &own->by_id, count);
     if (!rc)
         rc = table_init_for(own, &own->by_username, count);
     if (!rc)
-        rc = each_row(own, config, "consumers", CREDENTIAL_KINDS, add_consumer);
+        rc = config_walk(config, entity_find(STR("consumers")), add_consumer, &filling);
     if (!rc)
-        rc = each_row(own, config, "acls", CREDENTIAL_KINDS, add_group);
+        rc = config_walk(config, entity_find(STR("acls")), add_group, &filling);
     for (int kind = 0; !rc && kind < CREDENTIAL_KINDS; kind++) {
-        const char *name = kinds[kind].entity;
-        rc = table_init_for(own, &own->credentials[kind],
-                            config_count(config, entity_find(str_of(name))));
+        const struct entity *entity = entity_find(str_of(kinds[kind].entity));
+        filling.kind = (enum credential_kind)kind;
+        rc = table_init_for(own, &own->credentials[kind], config_count(config, entity));
         if (!rc)
-            rc = each_row(own, config, name, (enum credential_kind)kind, add_credential);
+            rc = config_walk(config, entity, add_credential, &filling);
     }
     return rc;
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "model/config_lend.h"
 #include "model/config_table.h"
 #include "model/mask.h"
 
@@ -87,10 +88,13 @@ static json_t *export_children(struct export *export, const struct entity *entit
         field ? table_children(config_table(export->config, child), field->name, id) : NULL;
     json_t *list = NULL;
     for (size_t i = 0; set && i < set->count; i++) {
-        const json_t *there = set->rows[i]->json;
-        if (home_of(child, there) != field || entity_is_over(child, there))
+        size_t lent = config_lent(export->config);
+        const json_t *there = config_lend(export->config, set->rows[i]);
+        bool is_told = home_of(child, there) == field && !entity_is_over(child, there);
+        json_t *told_row = is_told ? export_row(export, child, there) : NULL;
+        config_take_back(export->config, lent);
+        if (!is_told)
             continue;
-        json_t *told_row = export_row(export, child, there);
         json_object_del(told_row, field->name);
         if (!list)
             list = json_array();
@@ -121,12 +125,14 @@ static json_t *export_kind(struct export *export, const struct entity *entity)
     const struct table *table = config_table(export->config, entity);
     json_t *list = NULL;
     for (size_t i = 0; i < table->order.count; i++) {
-        const json_t *row = table->order.rows[i]->json;
-        if (home_of(entity, row) || entity_is_over(entity, row))
-            continue;
-        if (!list)
+        size_t lent = config_lent(export->config);
+        const json_t *row = config_lend(export->config, table->order.rows[i]);
+        bool is_told = !home_of(entity, row) && !entity_is_over(entity, row);
+        if (is_told && !list)
             list = json_array();
-        json_array_append_new(list, export_row(export, entity, row));
+        if (is_told)
+            json_array_append_new(list, export_row(export, entity, row));
+        config_take_back(export->config, lent);
     }
     return list;
 }

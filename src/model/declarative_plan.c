@@ -9,6 +9,7 @@
 #include <uv.h> /* error codes only */
 
 #include "model/config_find.h"
+#include "model/config_lend.h"
 #include "model/config_table.h"
 #include "model/secrets.h"
 
@@ -189,11 +190,11 @@ static const json_t *find_namesake(const struct plan *plan, const struct entity 
     }
     json_decref(value);
     char *joined = table_join_unique(entity, normal);
-    const struct row *row =
+    const struct packed_row *row =
         joined ? table_find(config_table(plan->scratch, entity), NULL, str_of(joined)) : NULL;
     free(joined);
     json_decref(normal);
-    return row ? row->json : NULL;
+    return config_lend(plan->scratch, row);
 }
 
 static struct str seen_key(const struct entity *entity, const char *id, char room[128])
@@ -354,7 +355,7 @@ static int plan_item(struct plan *plan, const struct declarative_item *item, jso
         rc =
             map_put(&plan->seen, seen_key(entity, id_of(row), room), (void *)(uintptr_t)item, NULL);
         config_apply(plan->scratch, &change);
-        *ret_id = id_of(row);
+        *ret_id = packed_row_id(table_get(config_table(plan->scratch, entity), str_of(id_of(row))));
     } else if (violation.code) {
         int failed = add_violation(plan, item, &violation);
         rc = failed ? failed : UV_EINVAL;
@@ -370,6 +371,7 @@ static int take_item(struct plan *plan, size_t at)
     const struct declarative_item *item = &plan->file->items[at];
     if (item->parent && !plan->ids[item->parent - 1])
         return 0; /* its parent is wrong, and known to be */
+    size_t lent = config_lent(plan->config);
     json_t *input = json_copy(item->input);
     if (!input)
         return UV_ENOMEM;
@@ -379,6 +381,8 @@ static int take_item(struct plan *plan, size_t at)
     if (rc == 0)
         rc = plan_item(plan, item, input, &plan->ids[at]);
     json_decref(input);
+    config_take_back(plan->config, lent);
+    config_take_back(plan->scratch, 0);
     return rc == UV_EINVAL ? 0 : rc;
 }
 
@@ -391,7 +395,7 @@ static int copy_rows(struct plan *plan, bool wants_internal)
         if (from->entity->is_internal != wants_internal)
             continue;
         for (size_t at = 0; at < from->order.count; at++)
-            if (table_put(config_table(plan->scratch, from->entity), from->order.rows[at]->json))
+            if (table_share(config_table(plan->scratch, from->entity), from->order.rows[at]))
                 return UV_ENOMEM;
     }
     return 0;
@@ -414,27 +418,34 @@ static int keep_internal(struct plan *plan)
         const struct table *from = &plan->config->tables[i];
         struct table *to = config_table(plan->scratch, from->entity);
         for (size_t at = 0; from->entity->is_internal && at < from->order.count; at++) {
-            const struct row *row = from->order.rows[at];
-            if (!table_get(to, str_of(row->id)) && has_parents(plan, from->entity, row->json) &&
-                table_put(to, row->json))
+            const struct packed_row *row = from->order.rows[at];
+            if (!table_get(to, str_of(packed_row_id(row))) &&
+                has_parents(plan, from->entity, config_lend(plan->scratch, row)) &&
+                table_share(to, row))
                 return UV_ENOMEM;
+            config_take_back(plan->scratch, 0);
         }
     }
     return 0;
 }
 
 static int add_op(struct config_change *change, size_t *capacity, enum config_op_kind kind,
-                  const struct entity *entity, json_t *row)
+                  const struct entity *entity, const struct packed_row *packed)
 {
+    json_t *row = packed_row_unpack(packed);
+    if (!row)
+        return UV_ENOMEM;
     if (change->count == *capacity) {
         size_t more = *capacity ? *capacity * 2 : 64;
         struct config_op *ops = realloc(change->ops, more * sizeof(*ops));
-        if (!ops)
+        if (!ops) {
+            json_decref(row);
             return UV_ENOMEM;
+        }
         change->ops = ops;
         *capacity = more;
     }
-    change->ops[change->count++] = (struct config_op){kind, entity, json_incref(row)};
+    change->ops[change->count++] = (struct config_op){kind, entity, row};
     return 0;
 }
 
@@ -448,25 +459,26 @@ static int compare(const struct plan *plan, struct config_change *change,
         const struct table *before = &plan->config->tables[i];
         const struct table *after = config_table(plan->scratch, before->entity);
         for (size_t at = 0; at < before->order.count && rc == 0; at++) {
-            const struct row *row = before->order.rows[at];
-            if (table_get(after, str_of(row->id)))
+            const struct packed_row *row = before->order.rows[at];
+            if (table_get(after, str_of(packed_row_id(row))))
                 continue;
             counts->removed++;
-            rc = add_op(change, &capacity, CONFIG_REMOVE, before->entity, row->json);
+            rc = add_op(change, &capacity, CONFIG_REMOVE, before->entity, row);
         }
     }
     for (size_t i = 0; i < plan->scratch->count && rc == 0; i++) {
         const struct table *after = &plan->scratch->tables[i];
         for (size_t at = 0; at < after->order.count && rc == 0; at++) {
-            const struct row *row = after->order.rows[at];
-            const json_t *before = config_get(plan->config, after->entity, str_of(row->id));
-            if (before && json_equal(before, row->json)) {
+            const struct packed_row *row = after->order.rows[at];
+            const struct packed_row *before =
+                config_get_packed(plan->config, after->entity, str_of(packed_row_id(row)));
+            if (before && packed_row_equal(before, row)) {
                 counts->unchanged++;
                 continue;
             }
             counts->created += !before;
             counts->changed += before != NULL;
-            rc = add_op(change, &capacity, CONFIG_PUT, after->entity, row->json);
+            rc = add_op(change, &capacity, CONFIG_PUT, after->entity, row);
         }
     }
     return rc;

@@ -315,10 +315,12 @@ json_t *entity_to_body(const struct entity *entity, const json_t *row)
 
 /* ---- rows that end by themselves ---- */
 
+bool entity_is_past(const json_t *expires_at)
+{
+    return json_is_integer(expires_at) && json_integer_value(expires_at) <= time(NULL);
+}
+
 bool entity_is_over(const struct entity *entity, const json_t *row)
 {
-    if (!entity->has_ttl)
-        return false;
-    const json_t *end = json_object_get(row, "expires_at");
-    return json_is_integer(end) && json_integer_value(end) <= time(NULL);
+    return entity->has_ttl && entity_is_past(json_object_get(row, "expires_at"));
 }

@@ -184,6 +184,8 @@ bool entity_is_uuid(struct str text);
 
 /* Whether the row's time has come (has_ttl): it counts as gone, wherever it still is. */
 bool entity_is_over(const struct entity *entity, const json_t *row);
+/* The same of that field; NULL is never. */
+bool entity_is_past(const json_t *expires_at);
 
 /* The row as bodies show it: every field in schema order, hidden ones left out. Owned. */
 json_t *entity_to_body(const struct entity *entity, const json_t *row);

@@ -7,6 +7,7 @@
 #include <uv.h> /* error codes only */
 
 #include "model/config_find.h"
+#include "model/config_lend.h"
 #include "model/config_table.h"
 
 json_t *plan_take_listed(const struct plan *plan, json_t *given, enum entity_operation operation)
@@ -73,12 +74,12 @@ int plan_put_listed(const struct plan *plan, const json_t *list, const char *id)
     const struct field *field = config_listing_field(plan->entity);
     const struct row_set *set = table_children(config_table(plan->config, child), field->name, id);
     for (size_t i = 0; set && i < set->count; i++) {
-        json_t *row = set->rows[i]->json;
+        const json_t *row = config_lend(plan->config, set->rows[i]);
         const char *name = json_string_value(json_object_get(row, key->name));
         if (is_listed(list, name, json_array_size(list)) ||
             !plan_find_id(plan, child, plan_row_id(row)))
             continue;
-        if (plan_append(plan->change, CONFIG_REMOVE, child, json_incref(row)))
+        if (plan_append(plan->change, CONFIG_REMOVE, child, json_incref((json_t *)(uintptr_t)row)))
             return UV_ENOMEM;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {

@@ -26,7 +26,7 @@ static void check_service(const struct config *config, const struct config_chang
     size_t count = 0;
     for (size_t i = 0; set && i < set->count; i++) {
         const json_t *route =
-            config_find_id(config, change, &route_entity, str_of(set->rows[i]->id));
+            config_find_id(config, change, &route_entity, str_of(packed_row_id(set->rows[i])));
         if (route && intersects(json_object_get(route, "protocols"), protocols))
             return;
         count += route != NULL;

@@ -5,9 +5,12 @@
 
 #include <uv.h> /* error codes only */
 
-#include "model/row.h"
-
 #define FIRST_CAPACITY 64
+
+static struct str id_of(const struct packed_row *row)
+{
+    return str_make(packed_row_id(row), row->id_len);
+}
 
 static int compare_ids(struct str a, struct str b)
 {
@@ -39,7 +42,8 @@ static void *move(struct row_cache_entry *from, struct row_cache *now)
     return to->made;
 }
 
-void *row_cache_move(struct row_cache_cursor *cursor, const json_t *row, struct row_cache *now)
+void *row_cache_move(struct row_cache_cursor *cursor, const struct packed_row *row,
+                     struct row_cache *now)
 {
     struct row_cache *before = cursor->before;
     while (cursor->at < before->count) {
@@ -48,21 +52,21 @@ void *row_cache_move(struct row_cache_cursor *cursor, const json_t *row, struct 
             cursor->at++;
             return move(here, now);
         }
-        if (compare_ids(row_text(here->row, "id"), row_text(row, "id")) > 0)
+        if (compare_ids(id_of(here->row), id_of(row)) > 0)
             return NULL; /* the row is new */
         cursor->at++;    /* that one has gone, or is another one by now */
     }
     return NULL;
 }
 
-int row_cache_add(struct row_cache *now, const json_t *row, void *made)
+int row_cache_add(struct row_cache *now, const struct packed_row *row, void *made)
 {
     struct row_cache_entry *entry = push(now);
     if (!entry) {
         now->unref(made);
         return UV_ENOMEM;
     }
-    *entry = (struct row_cache_entry){json_incref((json_t *)row), made};
+    *entry = (struct row_cache_entry){packed_row_ref(row), made};
     return 0;
 }
 
@@ -78,7 +82,7 @@ size_t row_cache_find(const struct row_cache *cache, struct str id)
     size_t low = 0, high = cache->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = compare_ids(row_text(cache->entries[middle].row, "id"), id);
+        int order = compare_ids(id_of(cache->entries[middle].row), id);
         if (order == 0)
             return middle;
         if (order < 0)
@@ -94,7 +98,7 @@ void row_cache_clear(struct row_cache *cache)
     for (size_t i = 0; i < cache->count; i++) {
         if (!cache->entries[i].row)
             continue; /* it was moved */
-        json_decref(cache->entries[i].row);
+        packed_row_unref(cache->entries[i].row);
         cache->unref(cache->entries[i].made);
     }
     free(cache->entries);

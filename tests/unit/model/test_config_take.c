@@ -2,6 +2,7 @@
 
 #include <uv.h>
 
+#include "model/packed_row.h"
 #include "unit/model/rows.h"
 
 #define ID_A "aaaaaaaa-0000-4000-8000-000000000001"
@@ -110,10 +111,10 @@ TEST(a_row_that_becomes_invalid_takes_the_one_before_with_it)
     config_destroy(config);
 }
 
-static int count_row(void *arg, const char *kind, const json_t *row)
+static int count_row(void *arg, const char *kind, const struct packed_row *row)
 {
     assert_string_equal(kind, "services");
-    assert_non_null(json_object_get(row, "id"));
+    assert_non_null(packed_row_id(row));
     return ++*(int *)arg == 2 ? UV_ECANCELED : 0;
 }
 

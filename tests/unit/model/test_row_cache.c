@@ -1,14 +1,18 @@
 #include "model/row_cache.h"
 
+#include "model/entity.h"
 #include "unit/test.h"
 
 #define ROW_COUNT 6
 
-static json_t *rows[ROW_COUNT];
+static struct packed_row *rows[ROW_COUNT];
 
-static json_t *make_row(int number)
+static struct packed_row *make_row(int number)
 {
-    return json_pack("{s:o}", "id", json_sprintf("00000000-0000-4000-8000-%012d", number));
+    json_t *json = json_pack("{s:o}", "id", json_sprintf("00000000-0000-4000-8000-%012d", number));
+    struct packed_row *row = packed_row_create(row_layout_of(entity_find(STR("services"))), json);
+    json_decref(json);
+    return row;
 }
 
 static void make_rows(void)
@@ -20,13 +24,13 @@ static void make_rows(void)
 static void drop_rows(void)
 {
     for (int i = 0; i < ROW_COUNT; i++)
-        json_decref(rows[i]);
+        packed_row_unref(rows[i]);
 }
 
 /* What is made of a row here: its id again. */
-static void *make(const json_t *row)
+static void *make(const struct packed_row *row)
 {
-    return json_copy(json_object_get(row, "id"));
+    return packed_row_get(row, "id");
 }
 
 static void unref(void *made)
@@ -49,7 +53,7 @@ static unsigned walk(struct row_cache *cache, int from, int to, int out)
             made = make(rows[i]);
             assert_int_equal(row_cache_add(&now, rows[i], made), 0);
         }
-        assert_true(json_equal(made, json_object_get(rows[i], "id")));
+        assert_string_equal(json_string_value(made), packed_row_id(rows[i]));
     }
     row_cache_clear(cache);
     *cache = now;
@@ -72,10 +76,10 @@ TEST(one_that_is_replaced_goes_or_comes_is_the_only_one)
         struct row_cache cache = {.unref = unref};
         make_rows();
         walk(&cache, 0, ROW_COUNT, -1);
-        json_t *old = rows[i];
+        struct packed_row *old = rows[i];
         rows[i] = make_row(i);
         assert_int_equal(walk(&cache, 0, ROW_COUNT, -1), 1);
-        json_decref(old);
+        packed_row_unref(old);
         assert_int_equal(walk(&cache, 0, ROW_COUNT, i), 0);
         assert_int_equal(walk(&cache, 0, ROW_COUNT, -1), 1);
         row_cache_clear(&cache);
