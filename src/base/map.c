@@ -8,7 +8,7 @@
 
 void map_deinit(struct map *map)
 {
-    for (size_t i = 0; i < map->capacity; i++)
+    for (size_t i = 0; !map->borrows_keys && i < map->capacity; i++)
         free(map->slots[i].key);
     free(map->slots);
     *map = (struct map){0};
@@ -56,14 +56,13 @@ int map_put(struct map *map, struct str key, void *value, void **ret_old)
     }
     struct map_slot *slot = find(map->slots, map->capacity, key);
     void *old = slot->value;
-    if (!slot->key) {
-        char *copy = str_dup(key);
-        if (!copy)
-            return UV_ENOMEM;
-        slot->key = copy;
-        slot->key_len = key.len;
-        map->count++;
-    }
+    bool is_new = !slot->key;
+    if (is_new && !map->borrows_keys && !(slot->key = str_dup(key)))
+        return UV_ENOMEM;
+    if (map->borrows_keys) /* of the new value, as the old one may go */
+        slot->key = (char *)(uintptr_t)key.ptr;
+    slot->key_len = key.len;
+    map->count += is_new;
     slot->value = value;
     if (ret_old)
         *ret_old = old;
@@ -78,7 +77,8 @@ void *map_remove(struct map *map, struct str key)
     if (!slot->key)
         return NULL;
     void *value = slot->value;
-    free(slot->key);
+    if (!map->borrows_keys)
+        free(slot->key);
     *slot = (struct map_slot){0};
     map->count--;
 

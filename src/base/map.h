@@ -1,4 +1,5 @@
-/* map.h - names to pointers: open addressing, keys copied, values borrowed.
+/* map.h - names to pointers: open addressing, values borrowed, keys copied unless they are borrowed
+ * too: in the value, mostly, which then outlives its entry.
  *
  * For the control thread's tables. Its hash is not keyed: not for keys that an attacker chooses in
  * bulk (such as header names of requests).
@@ -13,7 +14,7 @@
 #include "base/str.h"
 
 struct map_slot {
-    char *key; /* owned; NULL: free */
+    char *key; /* owned or borrowed; NULL: free */
     size_t key_len;
     void *value;
 };
@@ -22,9 +23,10 @@ struct map {
     struct map_slot *slots;
     size_t capacity; /* a power of two, or 0 */
     size_t count;
+    bool borrows_keys; /* set before the first one is put */
 };
 
-/* A zeroed map is empty and ready. */
+/* A zeroed map is empty and ready; but for borrows_keys so it is again afterwards. */
 void map_deinit(struct map *map);
 void *map_get(const struct map *map, struct str key); /* NULL when absent */
 /* Sets key to value (not NULL); *ret_old (may be NULL) gets what was there. 0 or UV_ENOMEM. */

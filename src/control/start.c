@@ -1,5 +1,6 @@
 #include "control/start.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -516,6 +517,7 @@ int start_node(struct control *control, uv_signal_cb on_signal, struct error *er
     if (rc)
         return rc;
     publish(control); /* before a worker listens: its first request finds its route */
+    malloc_trim(0);   /* what loading and compiling took, and glibc would keep for good */
     rc = start_workers(control, err);
     if (!rc)
         rc = cluster_start(control->cluster);

@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 
-#define FIRST_CAPACITY 8
+#define FIRST_CAPACITY 1 /* of most services, how many routes they have */
 #define JOINED_MAX_BYTES (1u << 20)
 
 const char *row_foreign_id(const json_t *row, const char *field)
@@ -95,6 +95,7 @@ static void set_destroy(struct row_set *set)
 int table_init(struct table *table, const struct entity *entity)
 {
     *table = (struct table){.entity = entity, .layout = row_layout_of(entity)};
+    table->rows.borrows_keys = true;
     size_t uniques = entity->unique_together ? 1 : 0;
     size_t foreigns = 0;
     for (const struct field *field = entity->fields; field->name; field++) {
@@ -107,9 +108,11 @@ int table_init(struct table *table, const struct entity *entity)
         return UV_ENOMEM;
     for (const struct field *field = entity->fields; field->name; field++) {
         if (field->unique)
-            table->indexes[table->index_count++].field = field;
+            table->indexes[table->index_count++] =
+                (struct table_index){.field = field, .rows.borrows_keys = true};
         if (field->type == FIELD_FOREIGN)
-            table->parents[table->parents_count++].field = field;
+            table->parents[table->parents_count++] =
+                (struct table_parents){.field = field, .children.borrows_keys = true};
     }
     if (entity->unique_together)
         table->index_count++;
@@ -158,37 +161,38 @@ char *table_join_unique(const struct entity *entity, const json_t *row)
     return text;
 }
 
-/* What a row is found by in that index; owned, NULL: nothing. */
-static char *index_key(const struct table *table, const struct table_index *index,
-                       const json_t *row)
-{
-    if (!index->field)
-        return table_join_unique(table->entity, row);
-    const json_t *value = json_object_get(row, index->field->name);
-    return json_is_string(value)
-               ? str_dup(str_make(json_string_value(value), json_string_length(value)))
-               : NULL;
-}
-
+/* What is unique by itself is found in the row, which the map borrows; what is so together is made.
+ */
 static int index_add(struct table *table, struct table_index *index, struct packed_row *row,
                      const json_t *json)
 {
-    char *key = index_key(table, index, json);
-    int rc = key ? map_put(&index->rows, str_of(key), row, NULL) : 0;
-    free(key);
+    if (index->field) {
+        struct str own = packed_row_unique(row, index->field);
+        return own.ptr ? map_put(&index->rows, own, row, NULL) : 0;
+    }
+    char *joined = table_join_unique(table->entity, json);
+    int rc = joined ? map_put(&index->rows, str_of(joined), row, NULL) : 0;
+    free(joined);
     return rc;
 }
 
 static void index_remove(struct table *table, struct table_index *index,
                          const struct packed_row *row, const json_t *json)
 {
-    char *key = index_key(table, index, json);
-    if (key && map_get(&index->rows, str_of(key)) == row)
-        map_remove(&index->rows, str_of(key));
-    free(key);
+    char *joined = index->field ? NULL : table_join_unique(table->entity, json);
+    struct str key = index->field ? packed_row_unique(row, index->field) : str_of(joined);
+    if (key.ptr && map_get(&index->rows, key) == row)
+        map_remove(&index->rows, key);
+    free(joined);
 }
 
 /* ---- parents ---- */
+
+/* With the name by which the map knows them. */
+struct children {
+    struct row_set set; /* first: a set of children is its struct children */
+    char parent_id[];
+};
 
 static int parents_add(struct table *table, struct table_parents *parents, struct packed_row *row,
                        const json_t *json)
@@ -198,10 +202,12 @@ static int parents_add(struct table *table, struct table_parents *parents, struc
         return 0;
     struct row_set *set = map_get(&parents->children, str_of(id));
     if (!set) {
-        set = calloc(1, sizeof(*set));
-        if (!set)
+        struct children *made = calloc(1, sizeof(*made) + strlen(id) + 1);
+        if (!made)
             return UV_ENOMEM;
-        int rc = map_put(&parents->children, str_of(id), set, NULL);
+        strcpy(made->parent_id, id);
+        set = &made->set;
+        int rc = map_put(&parents->children, str_of(made->parent_id), set, NULL);
         if (rc) {
             free(set);
             return rc;

@@ -12,19 +12,27 @@ static const uint32_t latency_bounds[METER_LATENCY_BOUNDS] = {
 const struct metrics_shape meter_gateway_shape = {gateway_bounds, METER_GATEWAY_BOUNDS};
 const struct metrics_shape meter_latency_shape = {latency_bounds, METER_LATENCY_BOUNDS};
 
+/* Behind the block, terminated. */
+static const char *put_text(char **at, struct str text)
+{
+    char *own = *at;
+    if (text.len > 0)
+        memcpy(own, text.ptr, text.len);
+    *at += text.len + 1;
+    return own;
+}
+
 int meter_create(struct str service, struct str route, uint32_t worker_count, struct meter **ret)
 {
-    struct meter *meter = calloc(1, sizeof(*meter) + worker_count * sizeof(meter->slots[0]));
+    size_t size = sizeof(struct meter) + worker_count * sizeof(_Atomic(struct meter_slot *));
+    struct meter *meter = calloc(1, size + service.len + 1 + route.len + 1);
     if (!meter)
         return UV_ENOMEM;
     atomic_init(&meter->refs, 1);
     meter->worker_count = worker_count;
-    meter->service = str_dup(service);
-    meter->route = str_dup(route);
-    if (!meter->service || !meter->route) {
-        meter_unref(meter);
-        return UV_ENOMEM;
-    }
+    char *texts = (char *)meter + size;
+    meter->service = put_text(&texts, service);
+    meter->route = put_text(&texts, route);
     *ret = meter;
     return 0;
 }
@@ -41,8 +49,6 @@ void meter_unref(struct meter *meter)
         return;
     for (uint32_t i = 0; i < meter->worker_count; i++)
         free(atomic_load_explicit(&meter->slots[i], memory_order_relaxed));
-    free(meter->service);
-    free(meter->route);
     free(meter);
 }
 

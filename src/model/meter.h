@@ -39,8 +39,8 @@ struct meter_slot {
 
 struct meter {
     _Atomic uint32_t refs;
-    char *service; /* owned: the labels */
-    char *route;
+    const char *service; /* the labels, in the same block */
+    const char *route;
     bool is_of_streams; /* control's mark: what it counts are streams, not requests */
     uint32_t worker_count;
     uint32_t named_in; /* control's mark: the last round in which a route had it */

@@ -36,6 +36,7 @@ struct field_layout {
     const char *name;
     json_t *usual;             /* its default; NULL: none, or one that is made up */
     struct row_layout *record; /* NULL: it is none */
+    bool is_unique;            /* its text is found in the row as it is */
 };
 
 struct row_layout {
@@ -62,6 +63,7 @@ static struct row_layout *make_layout(const struct entity *entity, const struct 
         const struct field *field = &fields[layout->count];
         struct field_layout *own = &layout->fields[layout->count];
         own->name = field->name;
+        own->is_unique = field->unique;
         if (field->type == FIELD_RECORD && field->fields)
             own->record = make_layout(NULL, field->fields); /* NULL: kept as an object */
         else if (field->default_json && !field->made)
@@ -172,10 +174,10 @@ static bool read_uuid(const json_t *value, char uuid[UUID_BYTES])
 
 static void put_value(struct writer *out, const struct field_layout *field, const json_t *value);
 
-static void put_string(struct writer *out, const json_t *value)
+static void put_string(struct writer *out, const json_t *value, bool is_plain)
 {
     char uuid[UUID_BYTES];
-    if (read_uuid(value, uuid)) {
+    if (!is_plain && read_uuid(value, uuid)) {
         put_tag(out, TAG_UUID);
         put_bytes(out, uuid, sizeof(uuid));
         return;
@@ -267,7 +269,8 @@ static void put_integer(struct writer *out, const json_t *value)
 static bool is_default(const struct field_layout *field, const json_t *value)
 {
     /* A number's sign may be that of a zero: reals are kept as they are. */
-    return field && field->usual && !json_is_real(value) && json_equal(field->usual, value);
+    return field && field->usual && !field->is_unique && !json_is_real(value) &&
+           json_equal(field->usual, value);
 }
 
 static void put_value(struct writer *out, const struct field_layout *field, const json_t *value)
@@ -293,7 +296,7 @@ static void put_value(struct writer *out, const struct field_layout *field, cons
         put_array(out, value);
         break;
     case JSON_STRING:
-        put_string(out, value);
+        put_string(out, value, field && field->is_unique);
         break;
     case JSON_INTEGER:
         put_integer(out, value);
@@ -587,6 +590,23 @@ json_t *packed_row_get(const struct packed_row *row, const char *name)
         skip_value(&in, NULL);
     }
     return NULL;
+}
+
+struct str packed_row_unique(const struct packed_row *row, const struct field *field)
+{
+    struct reader in = {.row = row, .at = values_of(row)};
+    for (size_t i = 0; i < row->layout->count; i++) {
+        const struct field_layout *own = &row->layout->fields[i];
+        if (strcmp(own->name, field->name) != 0) {
+            skip_value(&in, own);
+            continue;
+        }
+        if (get_tag(&in) != TAG_STRING)
+            break;
+        size_t len = get_number(&in);
+        return str_make(in.at, len);
+    }
+    return STR_EMPTY;
 }
 
 bool packed_row_is_over(const struct packed_row *row)

@@ -18,7 +18,10 @@
 
 #include <jansson.h>
 
+#include "base/str.h"
+
 struct entity;
+struct field;
 struct row_layout;
 
 /* The order of an entity's fields, and their defaults: made once, and then there for good. NULL: no
@@ -51,6 +54,9 @@ static inline const char *packed_row_id(const struct packed_row *row)
 json_t *packed_row_unpack(const struct packed_row *row);
 /* The same of one field; NULL: it is absent (or no memory). */
 json_t *packed_row_get(const struct packed_row *row, const char *field);
+/* The text of a unique field, in the row itself and not terminated; empty: it is none, or absent.
+ */
+struct str packed_row_unique(const struct packed_row *row, const struct field *field);
 /* What entity_is_over() says of it. */
 bool packed_row_is_over(const struct packed_row *row);
 /* Whether they hold the same; where members of objects come in another order, too. */

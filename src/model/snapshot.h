@@ -88,25 +88,21 @@ struct route {
     struct str name;
     uint32_t protocols; /* bits of enum protocol */
     uint32_t https_redirect_status_code;
+    int64_t regex_priority;
+    int64_t created_at;
     bool strip_path;
     bool preserve_host;
     bool path_handling_v1;
-    int64_t regex_priority;
-    int64_t created_at;
+    /* Counts stand together: there are many routes, and each is here twice. */
+    uint32_t method_count, host_count, path_count, header_count, sni_count;
+    uint32_t source_count, destination_count;
     const struct str *methods;
-    uint32_t method_count;
     const struct str *hosts; /* lower case, as configured: may hold a wildcard and a port */
-    uint32_t host_count;
     const struct str *paths; /* literal prefixes, or "~" and a regex */
-    uint32_t path_count;
     const struct route_header *headers;
-    uint32_t header_count;
     const struct str *snis;
-    uint32_t sni_count;
     const struct route_peer *sources;
-    uint32_t source_count;
     const struct route_peer *destinations;
-    uint32_t destination_count;
     const struct service *service;      /* NULL: none */
     const struct plugin_chain *plugins; /* in the arena; NULL: none run */
     struct meter *meter;                /* referenced; NULL: its requests are not measured */

@@ -85,6 +85,7 @@ static int load_all(struct store *base, row_cb row, void *arg, struct error *err
         rc = UV_EIO;
     }
     sqlite3_finalize(all);
+    sqlite3_db_release_memory(store->file.db); /* the pages: nobody reads them again */
     return rc;
 }
 

@@ -181,6 +181,24 @@ TEST(rows_are_equal_whatever_the_order_of_their_members)
     }
 }
 
+TEST(the_text_of_a_unique_field_is_found_in_the_row)
+{
+    static const char *const names[] = {"a", ID, "http", "null"};
+    const struct field *field = entity_field(entity_named("services"), STR("name"));
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        json_t *row = parse("{'id':'" ID "','host':'h'}");
+        json_object_set_new(row, "name", json_string(names[i]));
+        struct packed_row *made = packed("services", row);
+        assert_true(str_equal(packed_row_unique(made, field), str_of(names[i])));
+        packed_row_unref(made);
+        json_object_set_new(row, "name", json_null());
+        made = packed("services", row);
+        assert_null(packed_row_unique(made, field).ptr);
+        packed_row_unref(made);
+        json_decref(row);
+    }
+}
+
 TEST(a_row_knows_its_id_its_age_and_whether_its_time_is_over)
 {
     json_t *row = parse("{'id':'" ID "','created_at':12,'key':'k'}");
@@ -203,7 +221,7 @@ TEST(a_row_knows_its_id_its_age_and_whether_its_time_is_over)
     json_decref(row);
 }
 
-RUN(T(rows_of_all_kinds_are_kept_as_they_are),
+RUN(T(the_text_of_a_unique_field_is_found_in_the_row), T(rows_of_all_kinds_are_kept_as_they_are),
     T(any_value_of_any_field_is_kept_and_absent_is_not_null),
     T(a_default_is_kept_apart_from_null_and_from_what_is_absent),
     T(what_is_no_field_is_kept_behind_the_fields), T(a_text_may_be_of_any_length_and_of_any_bytes),
