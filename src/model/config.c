@@ -172,10 +172,9 @@ size_t config_count(const struct config *config, const struct entity *entity)
     return config_table(config, entity)->order.count;
 }
 
-int config_walk_packed(const struct config *config, const struct entity *entity,
-                       int (*each)(void *arg, const struct packed_row *row), void *arg)
+static int walk_set(const struct config *config, const struct row_set *set,
+                    int (*each)(void *arg, const struct packed_row *row), void *arg)
 {
-    const struct row_set *set = &config_table(config, entity)->order;
     size_t lent = config_lent(config);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < set->count; i++) {
@@ -185,6 +184,12 @@ int config_walk_packed(const struct config *config, const struct entity *entity,
         config_take_back(config, lent);
     }
     return rc;
+}
+
+int config_walk_packed(const struct config *config, const struct entity *entity,
+                       int (*each)(void *arg, const struct packed_row *row), void *arg)
+{
+    return walk_set(config, &config_table(config, entity)->order, each, arg);
 }
 
 struct walk {
@@ -204,6 +209,31 @@ int config_walk(const struct config *config, const struct entity *entity,
 {
     struct walk walk = {config, each, arg};
     return config_walk_packed(config, entity, lend_to, &walk);
+}
+
+int config_walk_children(const struct config *config, const struct entity *entity,
+                         const char *field, const char *parent_id,
+                         int (*each)(void *arg, const json_t *row), void *arg)
+{
+    const struct row_set *set = table_children(config_table(config, entity), field, parent_id);
+    struct walk walk = {config, each, arg};
+    return set ? walk_set(config, set, lend_to, &walk) : 0;
+}
+
+int config_changes_since(const struct config *config, const struct entity *entity, uint64_t since,
+                         int (*each)(void *arg, const struct packed_row *row), void *arg)
+{
+    const struct table *table = config_table(config, entity);
+    bool is_known = since == 0 ? table->forgotten == 0 : since == table->forgotten;
+    for (size_t i = 0; !is_known && i < TABLE_LOG_ROWS; i++)
+        is_known = table->log[i].stamp == since;
+    if (!is_known)
+        return UV_ERANGE; /* too long ago, or of another configuration */
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < TABLE_LOG_ROWS; i++)
+        if (table->log[i].row && table->log[i].stamp > since)
+            rc = each(arg, table->log[i].row);
+    return rc;
 }
 
 uint64_t config_stamp(const struct config *config, const struct entity *entity)

@@ -96,9 +96,18 @@ int config_walk(const struct config *config, const struct entity *entity,
 int config_walk_packed(const struct config *config, const struct entity *entity,
                        int (*each)(void *arg, const struct packed_row *row), void *arg);
 
+/* The same of rows whose foreign field points to that parent. */
+int config_walk_children(const struct config *config, const struct entity *entity,
+                         const char *field, const char *parent_id,
+                         int (*each)(void *arg, const json_t *row), void *arg);
+
 /* The same number for as long as no row of the entity has changed; never one of another
  * configuration, but for 0, which stands for rows that never were. */
 uint64_t config_stamp(const struct config *config, const struct entity *entity);
+/* Calls each(arg, row) for the rows that have come or gone since the stamp was that; a row that has
+ * changed did both. 0; UV_ERANGE: too many to be known (none is told, or some); or as `each`. */
+int config_changes_since(const struct config *config, const struct entity *entity, uint64_t stamp,
+                         int (*each)(void *arg, const struct packed_row *row), void *arg);
 /* The same of the rows whose foreign field points to a parent. 0: there are none. */
 uint64_t config_children_stamp(const struct config *config, const struct entity *entity,
                                const char *field, const char *parent_id);

@@ -132,6 +132,8 @@ void table_deinit(struct table *table)
     for (size_t at = 0; map_each(&table->rows, &at, NULL, &value);)
         packed_row_unref(value);
     map_deinit(&table->rows);
+    for (size_t i = 0; i < TABLE_LOG_ROWS; i++)
+        packed_row_unref(table->log[i].row);
     free(table->order.rows);
     free(table->indexes);
     free(table->parents);
@@ -240,6 +242,18 @@ static void stamp(struct table *table)
     table->stamp = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 }
 
+/* The row comes or goes. */
+static void note_change(struct table *table, const struct packed_row *row)
+{
+    struct table_change *oldest = &table->log[table->log_at];
+    table->log_at = (table->log_at + 1) % TABLE_LOG_ROWS;
+    if (oldest->row)
+        table->forgotten = oldest->stamp;
+    packed_row_unref(oldest->row);
+    stamp(table);
+    *oldest = (struct table_change){table->stamp, packed_row_ref(row)};
+}
+
 /* Takes the row, of which `json` is the same, out of all sets. */
 static void take_out(struct table *table, struct packed_row *row, const json_t *json)
 {
@@ -258,7 +272,7 @@ void table_remove(struct table *table, const char *id)
     json_t *json = packed_row_unpack(row);
     if (!json)
         abort(); /* no memory for what the store has already: a fresh start reads it again */
-    stamp(table);
+    note_change(table, row);
     take_out(table, row, json);
     json_decref(json);
     packed_row_unref(row);
@@ -268,7 +282,7 @@ void table_remove(struct table *table, const char *id)
 static int add(struct table *table, struct packed_row *row, const json_t *json)
 {
     table_remove(table, packed_row_id(row));
-    stamp(table);
+    note_change(table, row);
     int rc = map_put(&table->rows, str_of(packed_row_id(row)), row, NULL);
     if (rc) {
         packed_row_unref(row);

@@ -31,6 +31,15 @@ struct table_parents {
     struct map children; /* a parent's id → struct row_set */
 };
 
+/* Rows that came or went lately, so that what is made of a table can be made of what has changed.
+ */
+#define TABLE_LOG_ROWS 128
+
+struct table_change {
+    uint64_t stamp;
+    struct packed_row *row; /* a reference */
+};
+
 struct table {
     const struct entity *entity;
     const struct row_layout *layout;
@@ -41,6 +50,9 @@ struct table {
     struct table_parents *parents; /* one a foreign field */
     size_t parents_count;
     uint64_t stamp; /* another one after each change; 0: it has always been empty */
+    struct table_change log[TABLE_LOG_ROWS]; /* a ring; NULL rows: not used yet */
+    size_t log_at;                           /* the oldest one */
+    uint64_t forgotten;                      /* the stamp of the last one that fell out */
 };
 
 /* The image: a table an entity, in the order of entities[]. */

@@ -2,11 +2,12 @@
  * request waits.
  *
  * Made of the rows of consumers, of their credentials and of their groups, and kept from snapshot
- * to snapshot for as long as none of those change.
+ * to snapshot for as long as none of those change. When some do, those consumers are made anew that
+ * they belong to, and the rest is shared with the one before.
  *
  * Thread: made by control, then immutable; the last snapshot that holds it may go on any thread.
- * Memory: one arena. Looking up costs O(1) whatever is asked for: the hash is keyed, so that nobody
- * can choose names that collide. */
+ * Memory: a block and an arena a consumer. Looking up costs O(1) whatever is asked for: the hash is
+ * keyed, so that nobody can choose names that collide. */
 #ifndef MODEL_CONSUMERS_H
 #define MODEL_CONSUMERS_H
 
@@ -46,6 +47,7 @@ struct credential {
     struct public_key *public_key; /* NULL: none */
     int64_t ends_at;               /* Unix seconds; 0: never */
     const struct consumer *consumer;
+    const struct credential *next; /* of the same consumer, of any kind */
 };
 
 struct consumers;

@@ -106,6 +106,115 @@ TEST(they_are_kept_while_nothing_of_them_changes)
     config_destroy(another);
 }
 
-RUN(T(a_consumer_is_found_by_id_and_username),
+/* value -1: the row goes; consumer -1: it is one itself. */
+static void store(struct config *config, const char *kind, int number, const char *field,
+                  const char *text, int value, int consumer)
+{
+    char id[37];
+    bool changed;
+    struct error why;
+    snprintf(id, sizeof(id), "00000000-0000-4000-8000-%012d", number);
+    json_t *row = json_pack("{s:s, s:o}", "id", id, field, json_sprintf("%s-%d", text, value));
+    if (consumer >= 0)
+        json_object_set_new(
+            row, "consumer",
+            json_pack("{s:o}", "id", json_sprintf("00000000-0000-4000-8000-%012d", consumer)));
+    char *body = json_dumps(row, JSON_COMPACT);
+    assert_true(config_take_row(config, kind, id, value < 0 ? NULL : body, &changed, &why) >= 0);
+    free(body);
+    json_decref(row);
+}
+
+#define PEOPLE 40
+
+/* One change of one of the kinds: a row comes, goes, or gets another name or owner. */
+static void change_something(struct config *config)
+{
+    int number = rand() % PEOPLE, owner = rand() % PEOPLE;
+    int value = rand() % 4 == 0 ? -1 : number + PEOPLE * (rand() % 3);
+    switch (rand() % 3) {
+    case 0:
+        store(config, "consumers", number, "username", "user", value, -1);
+        break;
+    case 1:
+        store(config, "keyauth_credentials", number, "key", "key", value, owner);
+        break;
+    default:
+        store(config, "acls", number, "group", "group", value, owner);
+        break;
+    }
+}
+
+static void assert_same_consumer(const struct consumer *one, const struct consumer *other)
+{
+    assert_int_equal(one != NULL, other != NULL);
+    if (!one)
+        return;
+    assert_true(str_equal(one->id, other->id));
+    assert_true(str_equal(one->username, other->username));
+    assert_int_equal(one->group_count, other->group_count);
+    for (uint32_t i = 0; i < one->group_count; i++)
+        assert_true(consumer_is_in(other, one->groups[i]));
+}
+
+static void assert_same_people(const struct consumers *one, const struct consumers *other)
+{
+    char name[48];
+    for (int i = 0; i < 3 * PEOPLE; i++) {
+        snprintf(name, sizeof(name), "00000000-0000-4000-8000-%012d", i);
+        assert_same_consumer(consumers_find(one, str_of(name)),
+                             consumers_find(other, str_of(name)));
+        snprintf(name, sizeof(name), "user-%d", i);
+        assert_same_consumer(consumers_find(one, str_of(name)),
+                             consumers_find(other, str_of(name)));
+        snprintf(name, sizeof(name), "key-%d", i);
+        const struct credential *a =
+            consumers_find_credential(one, CREDENTIAL_KEY, str_of(name), 0);
+        const struct credential *b =
+            consumers_find_credential(other, CREDENTIAL_KEY, str_of(name), 0);
+        assert_int_equal(a != NULL, b != NULL);
+        if (a)
+            assert_same_consumer(a->consumer, b->consumer);
+    }
+}
+
+TEST(what_follows_changes_is_what_is_made_anew_and_older_ones_stay_as_they_were)
+{
+    struct config *config;
+    assert_int_equal(config_create(&config), 0);
+    struct consumers *now = made_of(config, NULL);
+    srand(7);
+    for (int round = 0; round < 400; round++) {
+        struct consumers *copy = made_of(config, NULL);
+        int changes = round % 50 == 49 ? 300 : rand() % 4; /* more than is remembered */
+        for (int i = 0; i < changes; i++)
+            change_something(config);
+        struct consumers *next = made_of(config, now), *fresh = made_of(config, NULL);
+        assert_same_people(next, fresh);
+        assert_same_people(now, copy);
+        consumers_unref(copy);
+        consumers_unref(fresh);
+        consumers_unref(now);
+        now = next;
+    }
+    consumers_unref(now);
+    config_destroy(config);
+}
+
+TEST(a_change_of_one_leaves_the_others_where_they_are)
+{
+    struct config *config = people();
+    struct consumers *first = made_of(config, NULL);
+    load(config, "acls", KEY, "{'id':'" KEY "','group':'g','consumer':{'id':'" BOB "'}}");
+    struct consumers *second = made_of(config, first);
+    assert_ptr_equal(consumers_find(first, STR(ANN)), consumers_find(second, STR(ANN)));
+    assert_ptr_not_equal(consumers_find(first, STR(BOB)), consumers_find(second, STR(BOB)));
+    consumers_unref(first);
+    consumers_unref(second);
+    config_destroy(config);
+}
+
+RUN(T(what_follows_changes_is_what_is_made_anew_and_older_ones_stay_as_they_were),
+    T(a_change_of_one_leaves_the_others_where_they_are), T(a_consumer_is_found_by_id_and_username),
     T(a_credential_counts_until_it_ends_and_for_its_own_plugin), T(groups_are_gathered),
     T(they_are_kept_while_nothing_of_them_changes))
