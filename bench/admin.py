@@ -104,24 +104,27 @@ def run_weir(node, *arguments):
                    env=clean_environment(node.directory, node.settings), stdout=subprocess.DEVNULL)
 
 
-def multiply(file, count):
-    """Services and routes of an export, `count` times: each route leads to a service of its own."""
+def multiply(file, count, of_one_service):
+    """Routes of an export, `count` times: each leads to a service of its own, or all to one."""
     service, = file["services"]
     route, = service["routes"]
     for number in range(count):
         own = {**route, "id": str(uuid.uuid4()), "name": f"route-{number}",
                "paths": [f"/api/v1/service-{number}/items"]}
+        if of_one_service:
+            service["routes"].append(own)
+            continue
         file["services"].append({**service, "id": str(uuid.uuid4()), "name": f"service-{number}",
                                  "routes": [own]})
     return file
 
 
-def fill(node, folder, count):
+def fill(node, folder, count, of_one_service=False):
     """Puts the services and routes into the stopped node's database."""
     export, filled = os.path.join(folder, "export.json"), os.path.join(folder, "filled.json")
     run_weir(node, "config", "export", export)
     with open(export, encoding="utf-8") as file:
-        whole = multiply(json.load(file), count)
+        whole = multiply(json.load(file), count, of_one_service)
     with open(filled, "w", encoding="utf-8") as file:
         json.dump(whole, file)
     run_weir(node, "config", "import", filled)
@@ -210,6 +213,58 @@ def measure_in_force(node, count):
             ("from that 2xx to the first 200 through the proxy: p50, p99",
              f"{milliseconds(statistics.median(delays))}, {milliseconds(percentile(delays, 99))}"),
             (f"of {count} writes, not in force with their 2xx", early)]
+
+
+def measure_routes_alone(arguments, folder):
+    """What a route takes that has no service of its own."""
+    node = Weir(arguments.weir, f"{folder}/routes", WORKERS=1, ACCESS_LOG="off", LOG_LEVEL="warn",
+                WEIR_ADMIN_AUDIT="off")
+    try:
+        node.start()
+        node.serve("s", "http://127.0.0.1:9")
+        node.restart()
+        empty = node.rss_kib()
+        node.stop()
+        fill(node, node.directory, arguments.routes, of_one_service=True)
+        node.start()
+        full = node.rss_kib()
+    finally:
+        if node.is_running:
+            node.stop()
+    return [("memory, empty and full: a route by itself",
+             f"{empty / 1024:.1f} MiB, {full / 1024:.1f} MiB: "
+             f"{(full - empty) / arguments.routes:.2f} KiB")]
+
+
+def add_consumers(node, count):
+    """Imports so many consumers with a key each into the stopped node's database."""
+    path = os.path.join(node.directory, "consumers.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"_format_version": "3.0", "consumers": [
+            {"username": f"user-{number}", "keyauth_credentials": [{"key": f"key-{number}"}]}
+            for number in range(count)]}, file)
+    run_weir(node, "config", "import", path)
+
+
+def measure_consumers(arguments, folder):
+    """What one more key costs control beside many consumers."""
+    node = Weir(arguments.weir, f"{folder}/consumers", WORKERS=1, ACCESS_LOG="off",
+                LOG_LEVEL="warn", WEIR_ADMIN_AUDIT="off")
+    total = arguments.routes * 2
+    try:
+        add_consumers(node, total)
+        node.start()
+        admin = Client(node.admin_port)
+        before = control_cpu(node)
+        for number in range(arguments.writes):
+            admin.ask("POST", f"/consumers/user-{number % total}/key-auth",
+                      {"key": f"another-{number}"})
+        spent = (control_cpu(node) - before) / arguments.writes
+    finally:
+        if node.is_running:
+            node.stop()
+    return [(f"POST of a key beside {total:,} consumers: CPU of control for each",
+             milliseconds(spent))]
 
 
 def measure_node(arguments, folder):
@@ -312,7 +367,8 @@ def main():
     print(f"{description()}\n", flush=True)
     if arguments.only != "router":
         with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
-            report(measure_node(arguments, folder), arguments.markdown)
+            report(measure_node(arguments, folder) + measure_routes_alone(arguments, folder) +
+                   measure_consumers(arguments, folder), arguments.markdown)
         print()
     if arguments.only != "node":
         program = build_matching(arguments.weir)
