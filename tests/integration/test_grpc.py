@@ -153,7 +153,7 @@ class TestEnds:
         call = client.unary.future(b"wait")
         eventually(lambda: service.calls)
         call.cancel()
-        eventually(lambda: service.cancelled == ["Unary"])
+        eventually(lambda: service.over == ["Unary"])
 
     def test_a_client_that_leaves_cancels_its_calls(self, new_grpc_weir, new_service):
         service, node = new_service(), new_grpc_weir()
@@ -161,7 +161,7 @@ class TestEnds:
         with GrpcClient(node.proxy_port) as client:
             call = client.repeat(b"1 1 wait")
             next(call)
-        eventually(lambda: service.cancelled == ["Repeat"])
+        eventually(lambda: service.over == ["Repeat"])
 
 
 

@@ -12,8 +12,9 @@ ANY_SIZE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_len
 
 class GrpcService:
     """`/test.Service/`: Unary, Collect (client streaming), Repeat (server streaming), Echo (both).
-    A request "fail N text" ends with that status; "wait" until the call is over or `release` is
-    set. `calls` are the contexts' metadata, `ended` the names of calls that were cancelled."""
+    A request "fail N text" ends with that status; "wait" waits until the call is over, as it is
+    when its client has gone, or until stop(). `calls` are what came, `over` the names of those that
+    have ended."""
 
     def __init__(self, certificate=None, port=None, options=(), workers=64):
         self.port = port or free_port()
@@ -22,7 +23,7 @@ class GrpcService:
         self.workers = workers
         self.calls = []
         self.peers = []
-        self.cancelled = []
+        self.over = []
         self.release = threading.Event()
         self._server = None
         self.start()
@@ -59,33 +60,34 @@ class GrpcService:
     def _begin(self, name, context):
         self.calls.append((name, dict(context.invocation_metadata()), context.time_remaining()))
         self.peers.append(context.peer())
+        if not context.add_callback(lambda: self.over.append(name)):
+            self.over.append(name)
         context.send_initial_metadata((("x-initial", name),))
         context.set_trailing_metadata((("x-trailing", name), ("x-binary-bin", b"\0\xff")))
 
-    def _wait(self, name, context):
+    def _wait(self, context):
         over = threading.Event()
-        context.add_callback(over.set)
-        while not self.release.wait(0.02):
-            if over.is_set():
-                self.cancelled.append(name)
-                break
+        if not context.add_callback(over.set):
+            over.set()  # it is over already
+        while not over.wait(0.02) and not self.release.is_set():
+            pass
 
-    def _take(self, name, message, context):
+    def _take(self, message, context):
         if message.startswith(b"fail "):
             _, status, text = message.split(b" ", 2)
             code = next(code for code in grpc.StatusCode if code.value[0] == int(status))
             context.abort(code, text.decode())
         if message == b"wait":
-            self._wait(name, context)
+            self._wait(context)
         return message
 
     def _unary(self, message, context):
         self._begin("Unary", context)
-        return self._take("Unary", message, context)
+        return self._take(message, context)
 
     def _collect(self, messages, context):
         self._begin("Collect", context)
-        return b"".join(self._take("Collect", message, context) for message in messages)
+        return b"".join(self._take(message, context) for message in messages)
 
     def _repeat(self, message, context):
         self._begin("Repeat", context)
@@ -93,12 +95,12 @@ class GrpcService:
         for number in range(count):
             yield b"%d:" % number + b"x" * size
         if message.endswith(b"wait"):
-            self._wait("Repeat", context)
+            self._wait(context)
 
     def _echo(self, messages, context):
         self._begin("Echo", context)
         for message in messages:
-            yield self._take("Echo", message, context)
+            yield self._take(message, context)
 
 
 class GrpcClient:
