@@ -4,6 +4,7 @@
 
 #include <uv.h> /* error codes only */
 
+#include "admin/acme.h"
 #include "admin/config.h"
 #include "admin/crud.h"
 #include "admin/discovery.h"
@@ -32,7 +33,8 @@ static const struct admin_endpoint fixed[] = {
     {.segments = {"status", "ready"}, .handlers = {[ADMIN_GET] = admin_readiness_read}},
     {.segments = {"metrics"}, .handlers = {[ADMIN_GET] = admin_metrics}},
     {.segments = {"nodes"}, .handlers = {[ADMIN_GET] = admin_nodes_list}},
-    {.segments = {"acme"}, .handlers = {[ADMIN_GET] = admin_info_acme}},
+    {.segments = {"acme"}, .handlers = {[ADMIN_GET] = admin_acme_read}},
+    {.segments = {"acme", "{host}"}, .handlers = {[ADMIN_POST] = admin_acme_retry}},
     {.segments = {"events"}, .handlers = {[ADMIN_GET] = admin_events}},
     {.segments = {"discovery"}, .handlers = {[ADMIN_GET] = admin_discovery}},
     {.segments = {"openapi.json"}, .handlers = {[ADMIN_GET] = admin_openapi}},

@@ -123,9 +123,3 @@ void admin_info_status(struct admin_request *request)
         json_object_set_new(body, "database", json_pack("{s:b}", "reachable", (int)is_reachable));
     admin_request_answer(request, 200, body);
 }
-
-void admin_info_acme(struct admin_request *request)
-{
-    const struct admin_node *node = request->node;
-    admin_request_answer(request, 200, node->acme ? node->acme(node->control) : json_object());
-}

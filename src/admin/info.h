@@ -1,4 +1,4 @@
-/* info.h - what the node says of itself: GET /, GET /status and GET /acme.
+/* info.h - what the node says of itself: GET / and GET /status.
  *
  * Thread: control. */
 #ifndef ADMIN_INFO_H
@@ -15,7 +15,6 @@
 
 void admin_info_root(struct admin_request *request);
 void admin_info_status(struct admin_request *request);
-void admin_info_acme(struct admin_request *request);
 
 /* 1048576 bytes as "1.00 MiB". unit: b, k, m or g in either case; scale: digits after the point, at
  * most 20. Returns false for an unknown unit. */

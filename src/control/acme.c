@@ -1,6 +1,5 @@
 #include "control/acme.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@
 #define AWAY_MAX_S 3600
 #define REFUSED_MAX_S DAY_S
 #define LIMITED_S 3600 /* where the authority doesn't say for how long */
-#define MAX_SECRET_BYTES 1024
 
 /* ---- what hosts have ---- */
 
@@ -147,12 +145,16 @@ static uint64_t pause_after(struct acme *acme, const struct acme_trouble *troubl
     return pause_s > told ? pause_s : told;
 }
 
-/* A failure that can't be stored is remembered by this node. */
+/* A failure that can't be stored is remembered by this node; of one that can be, the row says all.
+ */
 static void on_failure_written(void *arg, int rc)
 {
-    (void)arg;
-    if (rc && rc != UV_ECANCELED)
-        log_warn("a failure of ACME can't be stored", LOG_CSTR("why", uv_strerror(rc)));
+    struct acme_host *host = arg;
+    if (rc == 0)
+        host->not_before = 0;
+    else if (rc != UV_ECANCELED)
+        log_warn("a failure of ACME can't be stored", LOG_CSTR("host", host->name),
+                 LOG_CSTR("why", uv_strerror(rc)));
 }
 
 static void give_up(struct acme *acme, const struct acme_trouble *trouble)
@@ -175,7 +177,7 @@ static void give_up(struct acme *acme, const struct acme_trouble *trouble)
         json_pack("{s:i, s:I, s:s, s:I}", "failures", (int)(failures + 1), "next_at",
                   (json_int_t)host->not_before, "error", trouble->why, "error_at", (json_int_t)now);
     leave(acme);
-    acme_rows_put(&acme->rows, "acme_failures", host->name, input, false, on_failure_written, acme);
+    acme_rows_put(&acme->rows, "acme_failures", host->name, input, false, on_failure_written, host);
 }
 
 static void on_failed(void *owner, const struct acme_trouble *trouble)
@@ -384,76 +386,6 @@ static void on_time(uv_timer_t *timer)
 
 /* ---- the way up ---- */
 
-static int check(const struct options *options, struct error *err)
-{
-    bool has_tls = false;
-    for (unsigned i = 0; i < options->proxy_listener_count; i++)
-        has_tls = has_tls || options->proxy_listeners[i].is_tls;
-    if (!options->acme_agrees)
-        error_set(err, "WEIR_ACME_AGREE_TOS",
-                  "must be on to get certificates: it says that you agree to the terms of service "
-                  "of %.200s",
-                  options->acme_directory);
-    else if (options->database == STORE_MEMORY)
-        error_set(err, "WEIR_ACME_HOSTS",
-                  "needs a database to keep certificates in (WEIR_DATABASE is off)");
-    else if (options->acme_by_tls && !has_tls)
-        error_set(err, "WEIR_ACME_CHALLENGE",
-                  "can't be tls-alpn-01 without a listener with ssl in WEIR_PROXY_LISTEN");
-    else if (!options->acme_eab_kid != !options->acme_eab_hmac_file)
-        error_set(err, "WEIR_ACME_EAB_KID",
-                  "needs WEIR_ACME_EAB_HMAC_FILE, and the other way round");
-    else
-        return 0;
-    return UV_EINVAL;
-}
-
-/* Base64 for URLs, as authorities hand it out. False: it is none. */
-static bool decode(struct str text, char out[MAX_SECRET_BYTES], size_t *ret_len)
-{
-    unsigned char padded[MAX_SECRET_BYTES];
-    while (text.len > 0 && text.ptr[text.len - 1] == '=')
-        text.len--;
-    size_t len = (text.len + 3) / 4 * 4;
-    if (text.len == 0 || text.len % 4 == 1 || len > sizeof(padded))
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        char c = i < text.len ? text.ptr[i] : 'A';
-        padded[i] = (unsigned char)(c == '-' ? '+' : c == '_' ? '/' : c);
-    }
-    int rc = EVP_DecodeBlock((unsigned char *)out, padded, (int)len);
-    OPENSSL_cleanse(padded, sizeof(padded));
-    *ret_len = text.len * 3 / 4;
-    return rc > 0;
-}
-
-static int read_bound_secret(struct acme *acme, const char *path, struct error *err)
-{
-    char text[MAX_SECRET_BYTES];
-    FILE *file = path ? fopen(path, "re") : NULL;
-    int rc = path && !file ? uv_translate_sys_error(errno) : 0;
-    size_t len = file ? fread(text, 1, sizeof(text), file) : 0;
-    if (file)
-        fclose(file);
-    if (rc) {
-        error_set(err, "WEIR_ACME_EAB_HMAC_FILE", "can't read %.200s: %s", path, uv_strerror(rc));
-    } else if (path) {
-        struct str word = str_make(text, len);
-        while (word.len > 0 && (unsigned char)word.ptr[word.len - 1] <= ' ')
-            word.len--;
-        acme->bound_secret = malloc(MAX_SECRET_BYTES);
-        if (!acme->bound_secret) {
-            rc = UV_ENOMEM;
-        } else if (!decode(word, acme->bound_secret, &acme->bound_secret_len)) {
-            error_set(err, "WEIR_ACME_EAB_HMAC_FILE", "%.200s must hold a key as base64 for URLs",
-                      path);
-            rc = UV_EINVAL;
-        }
-    }
-    OPENSSL_cleanse(text, sizeof(text));
-    return rc;
-}
-
 static bool is_known(const struct acme *acme, const char *name)
 {
     for (unsigned i = 0; i < acme->host_count; i++)
@@ -482,7 +414,7 @@ static int list_hosts(struct acme *acme, const char *setting)
 static void free_all(struct acme *acme)
 {
     if (acme->bound_secret)
-        OPENSSL_cleanse(acme->bound_secret, MAX_SECRET_BYTES);
+        OPENSSL_cleanse(acme->bound_secret, acme->bound_secret_len);
     free(acme->bound_secret);
     free(acme->hosts);
     free(acme->text);
@@ -496,7 +428,7 @@ int acme_create(uv_loop_t *loop, const struct acme_settings *settings, struct ac
     *ret = NULL;
     if (!options->acme_hosts)
         return 0;
-    int rc = check(options, err);
+    int rc = acme_check(options, err);
     if (rc)
         return rc;
     struct acme *acme = calloc(1, sizeof(*acme));
@@ -509,7 +441,7 @@ int acme_create(uv_loop_t *loop, const struct acme_settings *settings, struct ac
     random_init(&acme->random);
     rc = list_hosts(acme, options->acme_hosts);
     if (!rc)
-        rc = read_bound_secret(acme, options->acme_eab_hmac_file, err);
+        rc = acme_read_secret(options, &acme->bound_secret, &acme->bound_secret_len, err);
     if (!rc)
         rc = acme_client_create(loop, &client, &acme->client);
     if (rc) {

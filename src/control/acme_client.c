@@ -46,6 +46,14 @@ struct acme_client {
 
 /* --- trouble --- */
 
+/* It goes into logs, rows and JSON, and may have been cut in the middle of a letter. */
+static void clean(char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+}
+
 void acme_trouble_set(struct acme_trouble *trouble, enum acme_trouble_kind kind, const char *format,
                       ...)
 {
@@ -54,6 +62,7 @@ void acme_trouble_set(struct acme_trouble *trouble, enum acme_trouble_kind kind,
     va_start(args, format);
     vsnprintf(trouble->why, sizeof(trouble->why), format, args);
     va_end(args);
+    clean(trouble->why);
 }
 
 static const char *text_in(const json_t *object, const char *name)
@@ -76,10 +85,12 @@ void acme_trouble_read(struct acme_trouble *trouble, const json_t *problem)
     trouble->kind = strcmp(kind, "rateLimited") == 0           ? ACME_LIMITED
                     : strcmp(kind, "accountDoesNotExist") == 0 ? ACME_NO_ACCOUNT
                     : strcmp(kind, "serverInternal") == 0      ? ACME_AWAY
+                    : strcmp(kind, "badNonce") == 0            ? ACME_AWAY
                                                                : ACME_REFUSED;
     snprintf(trouble->why, sizeof(trouble->why), "%.60s%s%.200s%s%.40s",
              kind[0] ? kind : "no reason", detail[0] ? ": " : "", detail, sub ? "; " : "",
              sub ? text_in(sub, "detail") : "");
+    clean(trouble->why);
 }
 
 /* --- the end of a request --- */
@@ -422,6 +433,9 @@ bool acme_client_accepts(const struct acme_client *client, const char *url)
 {
     struct str own = str_of(client->settings.directory), other = str_of(url);
     bool is_safe = str_starts_with(other, STR("https://"));
+    for (size_t i = 0; i < other.len; i++)
+        if (other.ptr[i] <= ' ' || other.ptr[i] > '~')
+            return false;
     bool may_be_plain = !str_starts_with(own, STR("https://"));
     return other.len > 8 && other.len < ACME_URL_BYTES &&
            (is_safe || (may_be_plain && str_starts_with(other, STR("http://"))));

@@ -56,6 +56,12 @@ struct acme {
     time_t error_at; /* the last one on this node; 0: none */
 };
 
+/* Whether the settings make sense together. 0 or UV_EINVAL with *err. */
+int acme_check(const struct options *options, struct error *err);
+/* The key of acme_eab_hmac_file, which the caller owns; *ret stays as it is where there is none. 0,
+ * or a negative UV_E… with *err. */
+int acme_read_secret(const struct options *options, char **ret, size_t *ret_len, struct error *err);
+
 /* Brings what is known of the hosts up to date, as far as rows have changed. */
 void acme_read_hosts(struct acme *acme, time_t now);
 /* When the next attempt for a host may be; 0: never. */

@@ -250,6 +250,17 @@ class TestTrouble:
         assert again == first and len(acme.orders) == 1
         assert again["next_attempt"] >= again["last_error_at"] + 3600
 
+    def test_a_host_may_be_told_to_try_again_at_once(self, new_acme_weir, acme):
+        acme.refuse_validation = "no"
+        node = new_acme_weir("a.example", ACME_RETRY="1h")
+        until_failed(node, "a.example", "unauthorized: no")
+        acme.refuse_validation = None
+        assert node.admin.post("/acme/b.example").status_code == 404
+        assert node.admin.post("/acme/a.example").status_code == 204
+        until_shown(node, acme, "a.example")
+        assert node.admin.post("/acme/a.example").status_code == 204
+        assert len(acme.orders) == 2
+
     def test_a_limit_is_kept(self, new_acme_weir, acme):
         acme.refuse_orders = Problem("rateLimited", "too many", 429, retry_after=7200)
         node = new_acme_weir("a.example", "b.example")

@@ -248,6 +248,8 @@ TEST(problems_are_told_in_the_authoritys_words_and_sorted_by_what_to_do)
          ACME_REFUSED, "dns: no; really"},
         {"{\"type\":\"about:blank\"}", ACME_REFUSED, "about:blank"},
         {"{\"type\":5,\"detail\":[],\"subproblems\":7}", ACME_REFUSED, "no reason"},
+        {"{\"type\":\"caa\",\"detail\":\"caf\\u00e9\\n\"}", ACME_REFUSED, "caa: caf???"},
+        {"{\"type\":\"urn:ietf:params:acme:error:badNonce\"}", ACME_AWAY, "badNonce"},
         {"[]", ACME_REFUSED, "no reason"},
         {"null", ACME_REFUSED, "no reason"},
     };
