@@ -151,6 +151,8 @@ static void print_workers(const struct worker_counters *sum, struct metrics_text
     print_failures(sum, text);
     print_one(text, "weir_upstream_connections_opened_total", METRICS_COUNTER,
               "Connections begun to targets", sum->upstream_opened);
+    print_one(text, "weir_upstream_http2_connections_total", METRICS_COUNTER,
+              "Of these, those that speak HTTP/2", sum->upstream_http2);
     print_one(text, "weir_upstream_connections_reused_total", METRICS_COUNTER,
               "Tries that went over a kept connection", sum->upstream_reused);
     print_one(text, "weir_accept_pauses_total", METRICS_COUNTER,

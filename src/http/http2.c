@@ -72,8 +72,8 @@ void http2_stream_init(struct http2_session *session, struct http2_stream *strea
     list_push_back(&session->streams, &stream->link);
     buf_init(&stream->in, HTTP2_STREAM_WINDOW);
     buf_init(&stream->out, HTTP2_MAX_OUT_BYTES);
-    buf_init(&stream->trailers, HTTP1_MAX_TRAILER_BYTES);
-    buf_init(&stream->out_trailers, HTTP1_MAX_TRAILER_BYTES);
+    buf_init(&stream->trailers, HTTP2_MAX_TRAILER_BYTES);
+    buf_init(&stream->out_trailers, HTTP2_MAX_TRAILER_BYTES);
     session->stream_count++;
 }
 

@@ -30,6 +30,7 @@
 #define HTTP2_STREAM_WINDOW 262144        /* bytes of content that a client may send ahead */
 #define HTTP2_CONNECTION_WINDOW 1048576   /* all streams together */
 #define HTTP2_MAX_OUT_BYTES (1024 * 1024) /* queued in a stream; its owner stops far below */
+#define HTTP2_MAX_TRAILER_BYTES 16384     /* gRPC's have details of errors in them */
 #define HTTP2_GOAWAY_BYTES 17
 
 enum http2_error { /* RFC 9113, section 7 */

@@ -196,7 +196,7 @@ bool match_exchange(struct exchange *x)
         exchange_refuse_saying(x, 400, "The plain HTTP request was sent to HTTPS port");
         return false;
     }
-    if (grpc_is_request(&x->request))
+    if (x->request.is_http2 && grpc_is_request(&x->request))
         begin_call(x);
     find_client(x);
     if (!read_target(x))

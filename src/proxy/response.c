@@ -226,7 +226,7 @@ static bool begin_response(struct exchange *x, struct str *ret_head)
     x->client_framing = choose_client_framing(x);
     x->keep_client = may_keep_client(x) && x->client_framing != HTTP_UNTIL_CLOSE;
     x->keep_upstream = x->reply->head.keep_alive && x->reply->head.framing != HTTP_UNTIL_CLOSE;
-    if (x->reply->head.framing == HTTP_CHUNKED)
+    if (x->reply->head.framing == HTTP_CHUNKED && !x->lane)
         x->reply->parser.trailers = arena_alloc(&x->arena, HTTP1_MAX_TRAILER_BYTES);
 
     if (x->plugins && !access_response(x)) { /* which is no fault of the target's */
@@ -525,7 +525,10 @@ void response_upstream_gone(struct exchange *x, int error, const char *reason)
 {
     if (x->response_part == RESPONSE_DONE)
         return;
-    x->was_refused = x->lane->is_open && x->lane->stream.is_refused;
+    const struct http2_stream *stream = x->lane->is_open ? &x->lane->stream : NULL;
+    x->was_refused = stream && stream->is_refused;
+    if (stream && stream->is_closed) /* by itself: its connection lives */
+        x->is_reused = false;
     try_fail(x, TRY_RESET, error, reason);
 }
 

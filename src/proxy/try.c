@@ -375,7 +375,7 @@ static enum upstream_version version_of(const struct exchange *x)
 
 static bool note_reuse(struct exchange *x)
 {
-    x->is_reused = true;
+    x->is_reused = !x->lane || upstream_lane_is_alone(x->lane);
     metrics_add(&x->worker->stats.upstream_reused, 1);
     return true;
 }

@@ -47,10 +47,8 @@ static void on_end(struct stream *stream, int error)
 static void on_drained(struct stream *stream, int error)
 {
     struct upstream_conn *conn = (struct upstream_conn *)stream;
-    if (conn->http2 && error)
-        upstream_http2_ended(conn->http2, error);
-    else if (conn->http2)
-        upstream_http2_drained(conn->http2);
+    if (conn->http2)
+        upstream_http2_drained(conn->http2, error);
     else if (conn->exchange && !conn->is_hedge)
         exchange_upstream_drained(conn->exchange, error);
 }

@@ -28,6 +28,7 @@ struct upstream_http2 {
     bool is_connected;
     bool is_counted; /* in its slot, as one that is there for the taking while it is in use */
     bool is_leaving; /* no lane is added */
+    bool is_mute;    /* writing has failed: what the target has said before is still to be read */
     bool is_dead;    /* nothing can be sent or comes */
 };
 
@@ -125,6 +126,7 @@ static int create(struct upstream_conn *conn, struct upstream_http2 **ret)
     list_init(&http2->lanes);
     list_init(&http2->failed);
     list_push_front(&conn->pool->shared, &http2->link);
+    metrics_add(&conn->worker->stats.upstream_http2, 1);
     *ret = http2;
     return 0;
 }
@@ -202,6 +204,15 @@ static void fail_all(struct upstream_http2 *http2, int error, const char *reason
     mark_dirty(http2);
 }
 
+/* The end is told to who reads, behind a goodbye that says what was not looked at. */
+static void fall_silent(struct upstream_http2 *http2, int error)
+{
+    http2->is_leaving = true;
+    http2->is_mute = true;
+    if (error == UV_ENOMEM) /* of ours: nothing is going to be told */
+        fail_all(http2, error, NULL);
+}
+
 static void tell_all_connected(struct upstream_http2 *http2, int error, const char *reason)
 {
     struct list waiting;
@@ -246,8 +257,10 @@ void upstream_http2_ended(struct upstream_http2 *http2, int error)
     fail_all(http2, error, error ? NULL : "closed without a whole response");
 }
 
-void upstream_http2_drained(struct upstream_http2 *http2)
+void upstream_http2_drained(struct upstream_http2 *http2, int error)
 {
+    if (error)
+        fall_silent(http2, error);
     mark_dirty(http2);
 }
 
@@ -259,7 +272,7 @@ static int send_frames(struct upstream_http2 *http2)
     struct stream *stream = &http2->conn->stream;
     for (;;) {
         http2_tell(http2->session);
-        if (http2->is_dead || stream_queued(stream) >= MAX_QUEUED_BYTES)
+        if (http2->is_dead || http2->is_mute || stream_queued(stream) >= MAX_QUEUED_BYTES)
             return 0;
         size_t most = worker->scratch_bytes < SEND_BYTES ? worker->scratch_bytes : SEND_BYTES;
         size_t len = http2_send(http2->session, worker->scratch, most);
@@ -274,24 +287,31 @@ static int send_frames(struct upstream_http2 *http2)
     }
 }
 
+/* The connection may be gone afterwards. */
+static void rest(struct upstream_http2 *http2)
+{
+    http2_rest(http2->session);
+    upstream_pool_release(http2->conn);
+}
+
 static void flush(struct upstream_http2 *http2)
 {
     struct upstream_conn *conn = http2->conn;
     if (http2->is_connected) {
         int rc = send_frames(http2);
         if (rc)
-            fail_all(http2, rc, NULL);
+            fall_silent(http2, rc);
         if (http2_is_over(http2->session) && !http2->is_dead)
             fail_all(http2, 0, "the target ended its connection");
     }
     bool is_used = http2->lane_count > 0;
     count_room(http2, is_used && http2->is_connected && has_room(http2));
-    if (is_used || conn->state == UPSTREAM_IDLE)
+    if (is_used)
         return;
     if (!http2->is_connected || !has_room(http2))
         upstream_conn_close(conn);
-    else
-        upstream_pool_release(conn);
+    else if (conn->state != UPSTREAM_IDLE)
+        rest(http2);
 }
 
 void upstream_http2_flush_all(struct worker *worker)
@@ -396,6 +416,11 @@ int upstream_lane_take_over(struct upstream_conn *conn, struct upstream_lane **r
 bool upstream_lane_is_connecting(const struct upstream_lane *lane)
 {
     return !lane->http2->is_connected;
+}
+
+bool upstream_lane_is_alone(const struct upstream_lane *lane)
+{
+    return lane->http2->lane_count == 1;
 }
 
 /* Both sides have said all: nghttp2 is about to close it, or has. */

@@ -52,6 +52,8 @@ int upstream_lane_take_over(struct upstream_conn *conn, struct upstream_lane **r
 /* The exchange is done with it: what is not over is cancelled. was_silent: it waited in vain. */
 void upstream_lane_close(struct upstream_lane *lane, bool was_silent);
 bool upstream_lane_is_connecting(const struct upstream_lane *lane);
+/* Its connection was idle before: what becomes of it may be the usual end of such a one. */
+bool upstream_lane_is_alone(const struct upstream_lane *lane);
 
 /* A head as HTTP/1 writes it, in memory that may be written to. is_last: and nothing else. These
  * return 0, or a negative UV_E… when nothing can be written any more. */
@@ -69,7 +71,7 @@ static inline size_t upstream_lane_queued(const struct upstream_lane *lane)
 void upstream_http2_connected(struct upstream_http2 *http2, int error, const char *reason);
 void upstream_http2_take(struct upstream_http2 *http2, const char *bytes, size_t len);
 void upstream_http2_ended(struct upstream_http2 *http2, int error);
-void upstream_http2_drained(struct upstream_http2 *http2);
+void upstream_http2_drained(struct upstream_http2 *http2, int error);
 void upstream_http2_destroy(struct upstream_http2 *http2); /* its lanes are closed */
 /* Of a pool's `shared` one without lanes; NULL: there is none. */
 struct upstream_conn *upstream_http2_find_idle(const struct list *shared);

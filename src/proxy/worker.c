@@ -189,6 +189,7 @@ void worker_read_counters(const struct worker *worker, struct worker_counters *s
     for (int i = 0; i < TRY_FAILURE_COUNT; i++)
         sum->failures[i] += metrics_read(&stats->failures[i]);
     sum->upstream_opened += metrics_read(&stats->upstream_opened);
+    sum->upstream_http2 += metrics_read(&stats->upstream_http2);
     sum->upstream_reused += metrics_read(&stats->upstream_reused);
     sum->upstream_open += metrics_read(&stats->upstream_open);
     sum->upstream_idle += metrics_read(&stats->upstream_idle);

@@ -80,7 +80,7 @@ struct worker_counters {
     uint64_t tls_resumed;
     uint64_t tls_failed;
     uint64_t failures[TRY_FAILURE_COUNT]; /* of tries */
-    uint64_t upstream_opened, upstream_reused, upstream_open, upstream_idle;
+    uint64_t upstream_opened, upstream_http2, upstream_reused, upstream_open, upstream_idle;
     struct tally tls_failures;                      /* of tls_failed, by reason */
     struct tally refused, answered, streams_failed; /* zeroed at first, like all of it */
 };

@@ -60,6 +60,7 @@ struct worker_stats {
     metrics_cell http2_connections;
     metrics_cell failures[TRY_FAILURE_COUNT];
     metrics_cell upstream_opened; /* connections begun */
+    metrics_cell upstream_http2;  /* of these, those that speak HTTP/2 */
     metrics_cell upstream_reused; /* tries on a kept one */
     metrics_cell upstream_open;   /* at this moment */
     metrics_cell upstream_idle;

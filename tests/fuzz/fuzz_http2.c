@@ -105,7 +105,7 @@ static void fuzz_on_content(struct http2_stream *stream, const char *bytes, size
 
 static void fuzz_on_request_end(struct http2_stream *stream, struct str trailers)
 {
-    MUST(stream->held == 0 && trailers.len <= HTTP1_MAX_TRAILER_BYTES);
+    MUST(stream->held == 0 && trailers.len <= HTTP2_MAX_TRAILER_BYTES);
 }
 
 static void fuzz_on_drained(struct http2_stream *stream)

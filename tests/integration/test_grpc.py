@@ -2,7 +2,6 @@
 
 import queue
 import random
-import socket
 import time
 
 import grpc
@@ -388,18 +387,41 @@ class TestUpstream:
         node = new_grpc_weir(WORKERS=1, UPSTREAM_KEEPALIVE_IDLE_TIMEOUT=0.3)
         serve(node, backend)
         assert grpc_status(ask(node)) == 0
-
-        def is_closed():
-            try:
-                return backend.connections[0].sock.recv(1, socket.MSG_DONTWAIT) == b""
-            except BlockingIOError:
-                return False
-            except OSError:
-                return True
-        eventually(is_closed)
+        eventually(backend.connections[0].is_over)
         assert grpc_status(ask(node)) == 0
         assert len(backend.connections) == 2
         backend.stop()
+
+    def test_one_that_it_has_ended_is_not_used_again(self, scripted):
+        node, backend = scripted
+        for end in (lambda one: one.close(), lambda one: one.goaway(1)):
+            assert grpc_status(ask(node)) == 0
+            before = len(backend.connections)
+            end(backend.connections[-1])
+            eventually(lambda: 'weir_upstream_connections{state="idle"} 0'
+                       in node.admin.get("/metrics").text)
+            assert grpc_status(ask(node)) == 0
+            assert len(backend.connections) == before + 1
+
+    def test_connections_go_with_their_target(self, new_grpc_weir):
+        backend = Http2Backend()
+        node = new_grpc_weir(WORKERS=1)
+        node.admin.create("/upstreams", {"name": "u"})
+        node.admin.create("/upstreams/u/targets", {"target": backend.address})
+        node.serve("s", host="u", protocol="grpc", paths=["/"], route={"protocols": ["grpc"]})
+        assert grpc_status(ask(node)) == 0
+        node.admin.remove(f"/upstreams/u/targets/{backend.address}")
+        eventually(backend.connections[0].is_over)
+        backend.stop()
+
+    def test_long_trailers_arrive(self, scripted):
+        node, backend = scripted
+        details = "x" * 9000
+        backend.answer = lambda connection, stream, _: connection.respond(
+            stream, b"\0\0\0\0\0", trailers=[("grpc-status", "9"),
+                                              ("grpc-status-details-bin", details)])
+        answer = ask(node)
+        assert dict(answer.trailers) == {"grpc-status": "9", "grpc-status-details-bin": details}
 
     def test_floods_end_its_connection(self, scripted):
         node, backend = scripted

@@ -30,6 +30,7 @@ class Connection:
                                       validate_outbound_headers=False,
                                       normalize_outbound_headers=False))
         self.lock = threading.RLock()
+        self.has_ended = False
 
     def flush(self):
         with self.lock:
@@ -68,6 +69,10 @@ class Connection:
 
     def goaway(self, last, code=0):
         self.send(b"\0\0\x08\x07\0\0\0\0\0" + last.to_bytes(4, "big") + code.to_bytes(4, "big"))
+
+    def is_over(self):
+        """The client has closed it."""
+        return self.has_ended
 
     def close(self):
         try:
@@ -140,6 +145,7 @@ class Http2Backend:
                     for event in connection.h2.receive_data(data):
                         self._take(connection, event)
                     connection.flush()
+            connection.has_ended = True
         except (OSError, h2.exceptions.ProtocolError):
             pass
 

@@ -16,6 +16,10 @@
 #define LLVMFuzzerTestOneInput fuzz_http2
 #include "fuzz/fuzz_http2.c"
 #undef LLVMFuzzerTestOneInput
+#undef MUST
+#define LLVMFuzzerTestOneInput fuzz_http2_client
+#include "fuzz/fuzz_http2_client.c"
+#undef LLVMFuzzerTestOneInput
 
 static void requests_are_read_alike_however_they_come(void **state)
 {
@@ -41,6 +45,12 @@ static void sessions_of_http_2_stay_within_their_bounds(void **state)
     replay(fuzz_http2, "http2");
 }
 
+static void a_targets_bytes_stay_within_their_bounds(void **state)
+{
+    (void)state;
+    replay(fuzz_http2_client, "http2_client");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -48,6 +58,7 @@ int main(void)
         cmocka_unit_test(responses_are_read_alike_however_they_come),
         cmocka_unit_test(targets_stay_within_their_bounds),
         cmocka_unit_test(sessions_of_http_2_stay_within_their_bounds),
+        cmocka_unit_test(a_targets_bytes_stay_within_their_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
