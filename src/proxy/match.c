@@ -196,7 +196,8 @@ bool match_exchange(struct exchange *x)
         exchange_refuse_saying(x, 400, "The plain HTTP request was sent to HTTPS port");
         return false;
     }
-    if (x->request.is_http2 && grpc_is_request(&x->request))
+    bool is_tunnel = x->websocket_key.len > 0; /* to whom a 200 with a status of gRPC's says yes */
+    if (x->request.is_http2 && !is_tunnel && grpc_is_request(&x->request))
         begin_call(x);
     find_client(x);
     if (!read_target(x))

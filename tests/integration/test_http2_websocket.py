@@ -167,6 +167,8 @@ class TestHandshake:
             for status in (200, 204):
                 backend.answer = response(status)
                 assert Socket(client).answer.status == 502
+                as_grpc = [("content-type", "application/grpc"), ("te", "trailers")]
+                assert Socket(client, headers=as_grpc).answer.status == 502
             backend.answer = Echo()
             assert Socket(client).answer.status == 200
 
