@@ -320,8 +320,11 @@ bool response_move(struct exchange *x)
     http1_skip_body(&x->reply->parser, count);
     x->body_bytes += count;
     x->is_client_gone = x->is_client_gone || error;
-    if (http1_body_is_done(&x->reply->parser))
+    if (http1_body_is_done(&x->reply->parser)) {
         x->response_part = RESPONSE_DONE;
+        if (stream_has_news(&x->upstream->stream)) /* more than its response, or its end */
+            x->keep_upstream = false;
+    }
     return true;
 }
 

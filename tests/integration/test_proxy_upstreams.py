@@ -253,6 +253,30 @@ class TestMovedBodies:
             reader.join(120)
         assert [body == own for body, own in zip(got, bodies)] == [True] * count
 
+    def test_what_comes_behind_a_body_answers_no_other_request(self, weir, new_backend):
+        body, begun = random.Random(1).randbytes(100_000), threading.Event()
+
+        def answer(request, connection):
+            if request.target == "/small":
+                return response(200, body=b"good")
+            whole = response(200, body=body) + response(200, body=b"evil")
+            connection.send(whole[:1000])
+            begun.wait(60)
+            return whole[1000:]  # in one piece, for the pipe
+        backend = new_backend(answer=answer)
+        weir.serve("s", backend.url)
+        with weir.client() as client:
+            client.send_request("GET", "/s/large")
+            client.send_request("GET", "/s/small")  # right behind it
+            assert client.reader.response_head().status == 200
+            begun.set()
+            received = b""
+            while len(received) < len(body):
+                received += client.reader.some(len(body) - len(received))
+            assert received == body
+            assert client.read().body == b"good"
+        assert backend.connections == 2
+
     def test_a_target_that_dies_in_the_middle_is_no_end(self, weir, new_backend):
         def part(_request, connection):
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (4 * self.MIB))
