@@ -392,6 +392,7 @@ void options_deinit(struct options *options)
     free(options->ssl_ciphers);
     free(options->ssl_protocols);
     free(options->ssl_client_certificate);
+    free(options->stream_ssl_alpn);
     free(options->ssl_ticket_secret_file);
     free(options->declarative_config);
     free(options->declarative_config_string);

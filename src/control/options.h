@@ -62,6 +62,7 @@ struct options {
     char *ssl_ciphers; /* NULL: OpenSSL's. These two count with the suite "custom" */
     char *ssl_protocols;
     char *ssl_client_certificate; /* NULL: none */
+    char *stream_ssl_alpn;        /* NULL: none is chosen */
     char *ssl_ticket_secret_file; /* NULL: a secret of this process */
     enum tls_client_check ssl_verify_client;
     uint32_t ssl_verify_depth;

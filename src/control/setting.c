@@ -38,6 +38,14 @@ const struct setting settings[] = {
          "Where clients of the routes with protocols tcp connect, and with the flag ssl those of "
          "tls and tls_passthrough.",
      .parse = setting_parse_stream_listen},
+    {.name = "stream_ssl_alpn",
+     .value = "PROTOCOLS",
+     .computed = "none is chosen, and what clients offer is passed over",
+     .allowed = "a comma list of protocols' names, 255 bytes in all",
+     .help = "What a stream whose TLS ends here chooses among by ALPN, in order of preference; a "
+             "client that offers others only is refused.",
+     .parse = setting_parse_alpn,
+     AT(stream_ssl_alpn)},
     {.name = "admin_listen",
      .value = "ADDRESSES",
      .kong = "KONG_ADMIN_LISTEN",

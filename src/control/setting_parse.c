@@ -564,6 +564,15 @@ int setting_parse_password_file(const struct setting *setting, const char *text,
     return rc;
 }
 
+int setting_parse_alpn(const struct setting *setting, const char *text, const char *source,
+                       struct options *options, struct error *err)
+{
+    unsigned char wire[TLS_ALPN_BYTES];
+    if (tls_server_write_alpn(text, wire) == 0)
+        return refuse(setting, text, source, err);
+    return keep_text(text, slot_of(setting, options));
+}
+
 int setting_parse_path(const struct setting *setting, const char *text, const char *source,
                        struct options *options, struct error *err)
 {

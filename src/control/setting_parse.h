@@ -54,6 +54,8 @@ int setting_parse_check_host(const struct setting *setting, const char *text, co
                              struct options *options, struct error *err);
 int setting_parse_whole_seconds(const struct setting *setting, const char *text, const char *source,
                                 struct options *options, struct error *err);
+int setting_parse_alpn(const struct setting *setting, const char *text, const char *source,
+                       struct options *options, struct error *err);
 int setting_parse_path(const struct setting *setting, const char *text, const char *source,
                        struct options *options, struct error *err);
 int setting_parse_log_format(const struct setting *setting, const char *text, const char *source,

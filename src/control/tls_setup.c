@@ -388,6 +388,7 @@ int tls_setup_init(struct tls_setup *setup, const struct options *options, struc
         return rc;
     setup->streams = setup->proxy;
     setup->streams.carries_streams = true;
+    setup->streams.stream_protocols = options->stream_ssl_alpn;
     setup->admin = (struct tls_server_settings){
         .level = &setup->level,
         .identity = setup->admin_identity,

@@ -30,6 +30,8 @@ struct tls_server {
     tls_ring_cb ring;        /* NULL: the seed's secrets do */
     void *owner;             /* borrowed */
     struct tls_tickets tickets;
+    unsigned char stream_alpn[TLS_ALPN_BYTES]; /* what streams choose among */
+    unsigned stream_alpn_len;                  /* 0: they choose nothing */
 };
 
 /* What we speak, by preference (RFC 7301); the first where the listener offers HTTP/2. */
@@ -99,6 +101,38 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
     unsigned ours_len = (has_http2 ? sizeof(protocols_http2) : sizeof(protocols)) - 1;
     if (SSL_select_next_proto(&chosen, out_len, ours, ours_len, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+size_t tls_server_write_alpn(const char *list, unsigned char wire[TLS_ALPN_BYTES])
+{
+    size_t len = 0;
+    struct str rest = str_of(list);
+    do {
+        struct str name = str_trim(str_cut(&rest, ','));
+        if (name.len == 0 || name.len > UINT8_MAX || len + 1 + name.len > TLS_ALPN_BYTES)
+            return 0;
+        for (size_t i = 0; i < name.len; i++)
+            if (name.ptr[i] <= ' ' || name.ptr[i] > '~')
+                return 0;
+        wire[len++] = (unsigned char)name.len;
+        memcpy(wire + len, name.ptr, name.len);
+        len += name.len;
+    } while (rest.ptr);
+    return len;
+}
+
+/* Who offers none of them is refused (RFC 7301, section 3.2); who offers nothing is not. */
+static int on_stream_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                          const unsigned char *in, unsigned in_len, void *arg)
+{
+    (void)ssl;
+    const struct tls_server *server = arg;
+    unsigned char *chosen;
+    if (SSL_select_next_proto(&chosen, out_len, server->stream_alpn, server->stream_alpn_len, in,
+                              in_len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -256,6 +290,11 @@ static int set_up(struct tls_server *server, const struct tls_server_settings *s
     SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
     if (!settings->carries_streams)
         SSL_CTX_set_alpn_select_cb(context, on_alpn, server);
+    else if (settings->stream_protocols)
+        server->stream_alpn_len =
+            (unsigned)tls_server_write_alpn(settings->stream_protocols, server->stream_alpn);
+    if (server->stream_alpn_len > 0)
+        SSL_CTX_set_alpn_select_cb(context, on_stream_alpn, server);
     tls_staple_use(context);
     /* Sessions are kept by clients, in their tickets: no memory here, any worker may resume. */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);

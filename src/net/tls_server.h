@@ -21,6 +21,8 @@ struct tls_identity;
 struct tls_names;
 struct tls_server;
 
+#define TLS_ALPN_BYTES 256
+
 enum tls_client_check { TLS_CLIENT_NONE = 0, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
 
 /* All borrowed during tls_server_create, but for the callback's owner. */
@@ -30,10 +32,14 @@ struct tls_server_settings {
     struct tls_ticket_seed seed;
     uint32_t session_timeout_s; /* how long a session may be resumed */
     enum tls_client_check client_check;
-    const char *client_ca_file; /* PEM: who may vouch for clients; needed to check them */
-    uint32_t client_depth;      /* certificates between a client's and an authority's */
-    bool carries_streams;       /* what is spoken is not ours to say: no ALPN */
+    const char *client_ca_file;   /* PEM: who may vouch for clients; needed to check them */
+    uint32_t client_depth;        /* certificates between a client's and an authority's */
+    bool carries_streams;         /* what is spoken is not ours to say: no ALPN, but for: */
+    const char *stream_protocols; /* a comma list, by preference; NULL: none is chosen */
 };
+
+/* "mqtt,postgresql" as ALPN has it on the wire: the length, or 0 where it makes no sense. */
+size_t tls_server_write_alpn(const char *list, unsigned char wire[TLS_ALPN_BYTES]);
 
 /* The names of this moment; NULL when there are none. Runs in a handshake, on the owner's thread.
  */

@@ -631,6 +631,33 @@ class TestTls:
                 client.sock.unwrap().close()
         assert metric(node, "weir_tls_handshakes_total") == 2
 
+    @pytest.mark.parametrize("ours, offered, chosen", [
+        (None, ["mqtt"], None), ("mqtt,other", ["other", "mqtt"], "mqtt"),
+        ("mqtt, other", ["other"], "other"), ("mqtt", [], None)])
+    def test_a_protocol_is_chosen_where_the_setting_names_some(self, new_tls_node, new_server, ours,
+                                                               offered, chosen):
+        node = new_tls_node(**({"STREAM_SSL_ALPN": ours} if ours else {}))
+        serve(node, "s", new_server().address, tls_route("a.example"))
+        context = trusting()
+        if offered:
+            context.set_alpn_protocols(offered)
+        with dial(node.tls_port, "a.example", context) as client:
+            assert client.line() == b"one"
+            assert client.sock.selected_alpn_protocol() == chosen
+
+    def test_a_client_of_other_protocols_is_refused(self, new_tls_node, new_server):
+        node = new_tls_node(STREAM_SSL_ALPN="mqtt")
+        serve(node, "s", new_server().address, tls_route("a.example"))
+        context = trusting()
+        context.set_alpn_protocols(["h2", "imap"])
+        with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+            dial(node.tls_port, "a.example", context)
+
+    @pytest.mark.parametrize("alpn", [",mqtt", "mqtt,", "a b", "x" * 256, "\u00e9"])
+    def test_what_is_no_list_of_protocols_is_refused(self, weir_command, alpn):
+        result = weir_command("run", WEIR_STREAM_SSL_ALPN=alpn, WEIR_DATABASE="off")
+        assert result.returncode == 1 and "WEIR_STREAM_SSL_ALPN" in result.stderr
+
     def test_a_listener_asks_for_a_certificate_of_its_own(self, new_weir, new_server, certificates,
                                                            authority):
         open_port, strict_port, own = free_port(), free_port(), certificates["a.example"]
