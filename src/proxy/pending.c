@@ -19,8 +19,9 @@ struct pending {
     struct upstream_state *upstream; /* borrowed: the exchanges' configuration holds it */
     struct worker *worker;
     struct list exchanges; /* by their link; who came first is first */
-    uint32_t count;
-    bool is_serving; /* it is being gone through, and must stay */
+    struct list places;    /* likewise: of streams */
+    uint32_t count;        /* of both */
+    bool is_serving;       /* it is being gone through, and must stay */
 };
 
 static struct upstream_slot *slot_of(const struct exchange *x)
@@ -47,21 +48,22 @@ bool pending_has_others(const struct worker *worker, const struct upstream_state
 
 /* --- the queue --- */
 
-static struct pending *open_queue(struct exchange *x)
+static struct pending *open_queue(struct worker *worker, struct upstream_state *upstream)
 {
-    struct upstream_slot *slot = slot_of(x);
+    struct upstream_slot *slot = &upstream->per_worker[worker->index];
     struct pending *pending = slot->pending;
     if (pending)
         return pending;
     pending = calloc(1, sizeof(*pending));
     if (!pending)
         return NULL;
-    pending->upstream = x->match.route->service->upstream;
-    pending->worker = x->worker;
+    pending->upstream = upstream;
+    pending->worker = worker;
     list_init(&pending->exchanges);
-    list_push_back(&x->worker->pendings, &pending->link);
+    list_init(&pending->places);
+    list_push_back(&worker->pendings, &pending->link);
     slot->pending = pending;
-    atomic_store_explicit(&slot->waiter, x->worker, memory_order_release);
+    atomic_store_explicit(&slot->waiter, worker, memory_order_release);
     return pending;
 }
 
@@ -90,26 +92,29 @@ static void ask_for_room(const struct worker *worker, const struct endpoints *en
     }
 }
 
-static enum pending_verdict enter(struct exchange *x, const struct balancing *balancing)
+/* One more waits: the queue to stand in, or NULL, as there is no room or no memory. */
+static struct pending *enter(struct worker *worker, struct upstream_state *upstream,
+                             const struct balancing *balancing)
 {
-    struct upstream_state *upstream = x->match.route->service->upstream;
     uint32_t before = atomic_fetch_add_explicit(&upstream->pending, 1, memory_order_seq_cst);
-    struct pending *pending = before < balancing->max_pending ? open_queue(x) : NULL;
+    struct pending *pending = before < balancing->max_pending ? open_queue(worker, upstream) : NULL;
     if (!pending) {
         atomic_fetch_sub_explicit(&upstream->pending, 1, memory_order_relaxed);
         upstream_state_count(upstream, UPSTREAM_PENDING_NO_ROOM);
-        return PENDING_NO_ROOM;
+        return NULL;
     }
-    list_remove(&x->link);
-    list_push_back(&pending->exchanges, &x->link);
     pending->count++;
-    x->is_pending = true;
-    x->has_waited_out = false;
-    deadline_set(&x->worker->wheel, &x->deadline, balancing->pending_timeout_ms);
     upstream_state_count(upstream, UPSTREAM_PENDING);
     atomic_thread_fence(memory_order_seq_cst);
-    ask_for_room(x->worker, upstream_state_endpoints(upstream));
-    return PENDING_NEW;
+    ask_for_room(worker, upstream_state_endpoints(upstream));
+    return pending;
+}
+
+static void leave(struct pending *pending)
+{
+    pending->count--;
+    atomic_fetch_sub_explicit(&pending->upstream->pending, 1, memory_order_relaxed);
+    close_if_empty(pending);
 }
 
 enum pending_verdict pending_wait(struct exchange *x)
@@ -127,7 +132,15 @@ enum pending_verdict pending_wait(struct exchange *x)
         upstream_state_count(upstream, UPSTREAM_LIMITED);
         return PENDING_NO_QUEUE;
     }
-    return enter(x, endpoints->balancing);
+    struct pending *pending = enter(x->worker, upstream, endpoints->balancing);
+    if (!pending)
+        return PENDING_NO_ROOM;
+    list_remove(&x->link);
+    list_push_back(&pending->exchanges, &x->link);
+    x->is_pending = true;
+    x->has_waited_out = false;
+    deadline_set(&x->worker->wheel, &x->deadline, endpoints->balancing->pending_timeout_ms);
+    return PENDING_NEW;
 }
 
 bool pending_is_alone(const struct exchange *x)
@@ -140,14 +153,53 @@ void pending_leave(struct exchange *x)
 {
     if (!x->is_pending)
         return;
-    struct pending *pending = slot_of(x)->pending;
     x->is_pending = false;
     x->is_called = false;
     list_remove(&x->link);
     deadline_clear(&x->deadline);
-    pending->count--;
-    atomic_fetch_sub_explicit(&pending->upstream->pending, 1, memory_order_relaxed);
-    close_if_empty(pending);
+    leave(slot_of(x)->pending);
+}
+
+/* --- streams --- */
+
+bool pending_place_has_turn(const struct worker *worker, const struct upstream_state *upstream,
+                            const struct pending_place *place)
+{
+    return !upstream->per_worker[worker->index].pending || place->is_called;
+}
+
+enum pending_verdict pending_place_take(struct worker *worker, struct upstream_state *upstream,
+                                        struct pending_place *place, uint32_t *ret_wait_ms)
+{
+    const struct balancing *balancing = upstream_state_endpoints(upstream)->balancing;
+    if (place->is_taken)
+        return PENDING_WAITS;
+    if (!balancing || balancing->max_pending == 0) {
+        upstream_state_count(upstream, UPSTREAM_LIMITED);
+        return PENDING_NO_QUEUE;
+    }
+    struct pending *pending = enter(worker, upstream, balancing);
+    if (!pending)
+        return PENDING_NO_ROOM;
+    list_push_back(&pending->places, &place->link);
+    place->is_taken = true;
+    *ret_wait_ms = balancing->pending_timeout_ms;
+    return PENDING_NEW;
+}
+
+bool pending_place_is_alone(const struct worker *worker, const struct upstream_state *upstream)
+{
+    return count_of(worker, upstream) == 1;
+}
+
+void pending_place_leave(struct worker *worker, struct upstream_state *upstream,
+                         struct pending_place *place)
+{
+    if (!place->is_taken)
+        return;
+    place->is_taken = place->is_called = false;
+    list_remove(&place->link);
+    leave(upstream->per_worker[worker->index].pending);
 }
 
 /* --- waking --- */
@@ -167,21 +219,41 @@ void pending_call_waiters(struct upstream_state *upstream)
     }
 }
 
-/* Those who came first go first: the first one that has to stay ends it. */
-static void serve(struct pending *pending)
+/* Those who came first go first: the first one that has to stay ends it, with false. */
+static bool serve_exchanges(struct pending *pending)
 {
-    pending->is_serving = true;
-    while (pending->count > 0) {
+    while (!list_is_empty(&pending->exchanges)) {
         struct list *first = pending->exchanges.next;
         struct exchange *x = LIST_ENTRY(first, struct exchange, link);
         x->is_called = true;
         exchange_endpoints_changed(x); /* it may be gone, and its memory another's */
-        if (pending->count > 0 && pending->exchanges.next == first && x->is_pending &&
-            x->is_called) {
+        if (pending->exchanges.next == first && x->is_pending && x->is_called) {
             x->is_called = false;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void serve_places(struct pending *pending)
+{
+    while (!list_is_empty(&pending->places)) {
+        struct list *first = pending->places.next;
+        struct pending_place *place = LIST_ENTRY(first, struct pending_place, link);
+        place->is_called = true;
+        place->look_again(place); /* likewise */
+        if (pending->places.next == first && place->is_called) {
+            place->is_called = false;
             break;
         }
     }
+}
+
+static void serve(struct pending *pending)
+{
+    pending->is_serving = true;
+    if (serve_exchanges(pending))
+        serve_places(pending);
     pending->is_serving = false;
     close_if_empty(pending);
 }

@@ -10,8 +10,8 @@
 #include "proxy/worker_core.h"
 
 /*   OPENING -----> CONNECTING ------> OPEN          OPENING: PROXY header, ClientHello, handshake
- *      |  |          ^   |  ^          |            WAITING: for the upstream's first endpoints
- *      |  +-> WAITING+   |  +- retry   |
+ *      |  |          ^   |  ^          |            WAITING: for the upstream's first endpoints,
+ *      |  +-> WAITING+   |  +- retry   |            or for a target below its limits
  *      |        |        |             |
  *      +--------+--------+-------------+--> CLOSED  relay_finish() alone closes */
 
@@ -27,6 +27,7 @@ void relay_finish(struct relay *relay, uint16_t status, const char *reason, bool
     relay_outcome_record(relay, status, reason);
     list_remove(&relay->waiting);
     deadline_stop(&relay->worker->wheel, &relay->deadline);
+    pending_place_leave(relay->worker, relay->plan.upstream, &relay->place);
     relay_try_leave(relay, is_cut);
     if (is_cut)
         stream_abort(&relay->client.stream);

@@ -25,6 +25,7 @@
 #include "net/stream.h"
 #include "proxy/client_address.h"
 #include "proxy/deadline.h"
+#include "proxy/pending.h"
 #include "proxy/retry.h"
 
 struct acceptor;
@@ -107,11 +108,12 @@ struct relay {
     struct upstream_pool *pool;  /* of the target chosen for this try */
     struct relay_target *target; /* owned until it is let go of; NULL: none */
     uint64_t tried_at_ms;
-    bool is_trial;            /* half-open: it decides whether its target is back */
-    bool has_waited;          /* for endpoints */
-    bool has_waited_out;      /* they did not come in time */
-    bool has_failed;          /* the try under way did */
-    enum try_failure failure; /* of the last one that did */
+    bool is_trial;              /* half-open: it decides whether its target is back */
+    bool has_waited;            /* for endpoints */
+    bool has_waited_out;        /* they did not come in time; or no target below its limit did */
+    struct pending_place place; /* while it waits for such a target */
+    bool has_failed;            /* the try under way did */
+    enum try_failure failure;   /* of the last one that did */
     unsigned try_count;
     unsigned tried_count;
     struct target_state *tried[RETRY_MAX_TRIES]; /* only compared, never followed */

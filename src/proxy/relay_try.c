@@ -2,7 +2,8 @@
  * place as long as no byte of the client's has gone out.
  *
  * A target is judged by whether a connection to it can be made; what is spoken over it isn't ours
- * to judge. Streams don't wait for a free target: where all are at their limit they are refused. */
+ * to judge. Where all targets are at their limit a stream waits as a request does (pending.h),
+ * unless it has tried one. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -158,16 +159,22 @@ static void finish_failed(struct relay *relay)
                  true);
 }
 
-static void finish_without_target(struct relay *relay, bool was_full)
+static const char *why_full(enum pending_verdict verdict)
+{
+    return verdict == PENDING_LATE      ? "no target became free in time"
+           : verdict == PENDING_NO_ROOM ? "too many wait for a target"
+                                        : "all targets are at their limit";
+}
+
+static void finish_without_target(struct relay *relay, bool was_full, enum pending_verdict verdict)
 {
     if (relay->tried_count > 0)
         finish_failed(relay);
     else if (endpoints_of(relay)->condition != ENDPOINTS_KNOWN)
         relay_finish(relay, 503, "name resolution failed", true);
-    else if (was_full) {
-        upstream_state_count(relay->plan.upstream, UPSTREAM_LIMITED);
-        relay_finish(relay, 503, "all targets are at their limit", true);
-    } else
+    else if (was_full)
+        relay_finish(relay, 503, why_full(verdict), true);
+    else
         relay_finish(relay, 503, "failure to get a peer from the ring-balancer", true);
 }
 
@@ -315,6 +322,52 @@ static void wait_for_endpoints(struct relay *relay)
     relay->has_waited = true;
 }
 
+/* --- waiting for one that is below its limits --- */
+
+static void on_called(struct pending_place *place)
+{
+    relay_try_begin(LIST_ENTRY(place, struct relay, place));
+}
+
+/* All are at their limit, or others have waited for longer. */
+static enum pending_verdict wait_for_place(struct relay *relay)
+{
+    struct upstream_state *upstream = relay->plan.upstream;
+    uint32_t wait_ms;
+    if (relay->place.is_taken && relay->has_waited_out) {
+        pending_place_leave(relay->worker, upstream, &relay->place);
+        upstream_state_count(upstream, UPSTREAM_PENDING_LATE);
+        return PENDING_LATE;
+    }
+    if (relay->tried_count > 0)
+        return PENDING_NO_QUEUE;
+    relay->place.look_again = on_called;
+    enum pending_verdict verdict =
+        pending_place_take(relay->worker, upstream, &relay->place, &wait_ms);
+    if (verdict == PENDING_NEW) {
+        relay->state = RELAY_WAITING;
+        relay->has_waited_out = false;
+        deadline_set(&relay->worker->wheel, &relay->deadline, wait_ms);
+    }
+    return verdict;
+}
+
+/* A target, or the verdict on waiting for one; as with requests (try.c). */
+static struct target_state *choose_or_wait(struct relay *relay, enum pending_verdict *ret_verdict,
+                                           bool *ret_was_full)
+{
+    const struct upstream_state *upstream = relay->plan.upstream;
+    struct target_state *target = NULL;
+    *ret_was_full = true;
+    *ret_verdict = PENDING_NO_QUEUE;
+    if (pending_place_has_turn(relay->worker, upstream, &relay->place))
+        target = choose(relay, ret_was_full);
+    if (!target && *ret_was_full && (*ret_verdict = wait_for_place(relay)) == PENDING_NEW &&
+        pending_place_is_alone(relay->worker, upstream))
+        target = choose(relay, ret_was_full);
+    return target;
+}
+
 void relay_try_begin(struct relay *relay)
 {
     struct worker *worker = relay->worker;
@@ -325,11 +378,17 @@ void relay_try_begin(struct relay *relay)
         return;
     }
     bool was_full;
+    enum pending_verdict verdict;
+    struct target_state *target = choose_or_wait(relay, &verdict, &was_full);
+    if (!target && was_full && verdict <= PENDING_WAITS)
+        return;
+    if (relay->place.is_taken)
+        deadline_clear(&relay->deadline);
+    pending_place_leave(worker, upstream, &relay->place);
     relay->state = RELAY_CONNECTING;
-    struct target_state *target = choose(relay, &was_full);
     upstream->per_worker[worker->index].first_tries += relay->try_count == 0;
     if (!target) {
-        finish_without_target(relay, was_full);
+        finish_without_target(relay, was_full, verdict);
         return;
     }
     relay->has_failed = false;

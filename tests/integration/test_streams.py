@@ -401,6 +401,66 @@ class TestTargets:
             assert node.log("stream failed", reason="all targets are at their limit", status=503)
         eventually(lambda: greeting(node) == b"a")
 
+    @staticmethod
+    def one_at_a_time(node, server, **limits):
+        pool(node, [server], {"limits": {"max_connections": 1, "max_pending": 2,
+                                         "pending_timeout": 60, **limits}})
+
+    @staticmethod
+    def waiting(node):
+        return metric(node, "weir_upstream_pending{")
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_one_that_finds_all_at_their_limit_waits_its_turn(self, new_node, new_server, workers):
+        node = new_node(WORKERS=workers)
+        self.one_at_a_time(node, new_server("a"))
+        with dial(node.stream_port) as first:
+            assert first.line() == b"a"
+            with dial(node.stream_port) as second:
+                second.send(b"early")
+                eventually(lambda: self.waiting(node) == 1)
+                first.close()
+                assert second.line() == b"a"
+                assert second.ask(b"") == b"early"
+        eventually(lambda: greeting(node) == b"a")
+        assert self.waiting(node) == 0 and not node.log("stream failed")
+
+    def test_who_came_first_is_first(self, new_node, new_server):
+        node = new_node(WORKERS=1)
+        self.one_at_a_time(node, new_server("a"))
+        with dial(node.stream_port) as first:
+            assert first.line() == b"a"
+            with dial(node.stream_port) as second:
+                eventually(lambda: self.waiting(node) == 1)
+                with dial(node.stream_port) as third:
+                    eventually(lambda: self.waiting(node) == 2)
+                    assert is_refused(node)
+                    assert node.log("stream failed", reason="too many wait for a target")
+                    first.close()
+                    assert second.line() == b"a"
+                    eventually(lambda: self.waiting(node) == 1)
+                    second.close()
+                    assert third.line() == b"a"
+
+    def test_one_that_waits_in_vain_is_refused(self, new_node, new_server):
+        node = new_node(WORKERS=1)
+        self.one_at_a_time(node, new_server("a"), pending_timeout=0.3)
+        with dial(node.stream_port) as first:
+            assert first.line() == b"a"
+            assert is_refused(node)
+            assert node.log("stream failed", reason="no target became free in time", status=503)
+            assert first.ask(b"still") == b"still"
+        eventually(lambda: greeting(node) == b"a")
+
+    def test_a_target_that_comes_is_taken_by_who_waits(self, new_node, new_server):
+        node = new_node(WORKERS=1)
+        self.one_at_a_time(node, new_server("a"))
+        with dial(node.stream_port) as first, dial(node.stream_port) as second:
+            assert first.line() == b"a"
+            eventually(lambda: self.waiting(node) == 1)
+            node.admin.create("/upstreams/pool/targets", {"target": new_server("b").address})
+            assert second.line() == b"b"
+
     def test_hashing_keeps_a_client_at_its_target(self, new_node, new_server):
         node = new_node()
         pool(node, [new_server(name) for name in "abcd"],
