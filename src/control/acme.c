@@ -57,6 +57,20 @@ static void read_host(const struct acme *acme, struct acme_host *host)
     host->renew_at = is_read ? renewal_of(acme, host->from, host->until) : 0;
 }
 
+/* What any node was told counts for all. */
+static void read_limit(struct acme *acme)
+{
+    const struct config *config = acme->settings.config;
+    uint64_t accounts = config_stamp(config, entity_find(STR("acme_accounts")));
+    if (accounts == acme->accounts)
+        return;
+    acme->accounts = accounts;
+    const json_t *row =
+        acme_rows_find(config, "acme_accounts", acme->settings.options->acme_directory);
+    time_t until = (time_t)json_integer_value(json_object_get(row, "not_before"));
+    acme->not_before = until > acme->not_before ? until : acme->not_before;
+}
+
 /* Only when one of their rows is another. */
 void acme_read_hosts(struct acme *acme, time_t now)
 {
@@ -66,6 +80,7 @@ void acme_read_hosts(struct acme *acme, time_t now)
     bool is_same = certificates == acme->certificates && snis == acme->snis;
     acme->certificates = certificates;
     acme->snis = snis;
+    read_limit(acme);
     for (unsigned i = 0; i < acme->host_count; i++) {
         struct acme_host *host = &acme->hosts[i];
         if (!is_same)
@@ -130,11 +145,16 @@ static uint64_t doubled(uint64_t base, unsigned times, uint64_t max)
 
 /* Full jitter, so that many that fail together don't come back together. Refusals count against an
  * authority's limits (Let's Encrypt: five failed validations of a host in an hour), so that there
- * is a floor below their jitter. */
+ * is a floor below their jitter. How long to stay away altogether is for limits to say: of what is
+ * merely out of order, a proxy in front may say anything. */
 static uint64_t pause_after(struct acme *acme, const struct acme_trouble *trouble,
                             unsigned failures)
 {
     uint64_t told = trouble->retry_after_s, floor_s = acme->settings.options->acme_retry_s;
+    uint64_t most = trouble->kind == ACME_LIMITED ? UINT64_MAX
+                    : trouble->kind == ACME_AWAY  ? AWAY_MAX_S
+                                                  : REFUSED_MAX_S;
+    told = told < most ? told : most;
     if (trouble->kind == ACME_LIMITED) {
         told = told ? told : LIMITED_S;
         return told + at_random(acme, told / 10 + 1);
@@ -157,6 +177,22 @@ static void on_failure_written(void *arg, int rc)
                  LOG_CSTR("why", uv_strerror(rc)));
 }
 
+/* Where it can't be stored, this node keeps it at least. */
+static void on_limit_written(void *arg, int rc)
+{
+    (void)arg;
+    if (rc && rc != UV_ECANCELED)
+        log_warn("a limit of an ACME authority can't be stored", LOG_CSTR("why", uv_strerror(rc)));
+}
+
+static void limit_all(struct acme *acme, time_t until)
+{
+    acme->not_before = until;
+    acme_rows_put(&acme->rows, "acme_accounts", acme->settings.options->acme_directory,
+                  json_pack("{s:I}", "not_before", (json_int_t)until), false, on_limit_written,
+                  acme);
+}
+
 static void give_up(struct acme *acme, const struct acme_trouble *trouble)
 {
     struct acme_host *host = acme->current;
@@ -172,7 +208,7 @@ static void give_up(struct acme *acme, const struct acme_trouble *trouble)
     acme->error_at = now;
     host->not_before = now + (time_t)pause_s;
     if (trouble->kind == ACME_LIMITED)
-        acme->not_before = host->not_before;
+        limit_all(acme, host->not_before);
     json_t *input =
         json_pack("{s:i, s:I, s:s, s:I}", "failures", (int)(failures + 1), "next_at",
                   (json_int_t)host->not_before, "error", trouble->why, "error_at", (json_int_t)now);
@@ -205,6 +241,10 @@ static void on_stored(void *arg, int rc)
         acme->current->not_before = 0;
         log_notice("a certificate by ACME is in force", LOG_CSTR("host", acme->current->name),
                    LOG_CSTR("directory", acme->settings.options->acme_directory));
+        leave(acme);
+    } else if (rc == UV_EALREADY) {
+        log_notice("another node has stored a newer certificate meanwhile",
+                   LOG_CSTR("host", acme->current->name));
         leave(acme);
     } else if (rc == UV_EPERM || rc == UV_EINVAL) {
         give_up_saying(acme, ACME_REFUSED,

@@ -20,6 +20,13 @@ static bool has_text(const json_t *row, const char *field, const char *text)
     return str_equal(row_text(row, field), str_of(text));
 }
 
+/* Whether the row is what our last life left, or we ourselves did when we couldn't renew it. That
+ * the node's id stands in it is not enough: a machine that was cloned has the same. */
+static bool is_left_behind(const struct acme_lease *lease, const json_t *row)
+{
+    return has_text(row, "token", lease->left) || has_text(row, "token", lease->own);
+}
+
 /* --- writing --- */
 
 static int plan_release(struct acme_lease *lease, const struct config *config, const json_t *row)
@@ -37,8 +44,7 @@ static int plan_take(struct acme_lease *lease, const struct config *config, cons
 {
     struct violation violation = {0};
     bool is_own = row && lease->is_held && has_text(row, "token", lease->own);
-    if (row && !is_own && !has_text(row, "holder", lease->node) &&
-        !has_text(row, "token", lease->seen))
+    if (row && !is_own && !is_left_behind(lease, row) && !has_text(row, "token", lease->seen))
         return UV_EBUSY; /* another was first */
     json_t *input =
         json_pack("{s:s, s:s, s:s}", "key", KEY, "holder", lease->node, "token", lease->next);
@@ -103,15 +109,22 @@ static bool is_lost(const struct acme_lease *lease, const json_t *row, uint64_t 
            now_ms - lease->renewed_ms >= ACME_LEASE_MS;
 }
 
-/* Nobody's, left behind by our own last life, or of a holder that has gone. */
+static void keep_token(char out[UUID_TEXT_BYTES], const json_t *row)
+{
+    struct str token = row_text(row, "token");
+    if (token.len >= UUID_TEXT_BYTES)
+        return;
+    memcpy(out, token.ptr, token.len);
+    out[token.len] = '\0';
+}
+
+/* Nobody's, left behind by ourselves, or of a holder that has gone. */
 static bool is_free(struct acme_lease *lease, const json_t *row, uint64_t now_ms)
 {
-    if (!row || has_text(row, "holder", lease->node))
+    if (!row || is_left_behind(lease, row))
         return true;
-    struct str token = row_text(row, "token");
-    if (!str_equal(token, str_of(lease->seen)) && token.len < sizeof(lease->seen)) {
-        memcpy(lease->seen, token.ptr, token.len);
-        lease->seen[token.len] = '\0';
+    if (!has_text(row, "token", lease->seen)) {
+        keep_token(lease->seen, row);
         lease->seen_ms = now_ms;
     }
     return now_ms - lease->seen_ms >= ACME_LEASE_MS;
@@ -120,8 +133,11 @@ static bool is_free(struct acme_lease *lease, const json_t *row, uint64_t now_ms
 bool acme_lease_want(struct acme_lease *lease, uint64_t now_ms)
 {
     const json_t *row = acme_rows_find(lease->config, "acme_leases", KEY);
-    if (lease->is_writing)
-        return lease->is_held && !lease->is_releasing;
+    if (!lease->has_looked && row && has_text(row, "holder", lease->node))
+        keep_token(lease->left, row);
+    lease->has_looked = true;
+    if (lease->is_writing) /* which may take longer than the lease lasts */
+        return lease->is_held && !lease->is_releasing && now_ms - lease->renewed_ms < ACME_LEASE_MS;
     if (lease->is_held && is_lost(lease, row, now_ms)) {
         log_notice("another node gets certificates by ACME now",
                    LOG_STR("node", row_text(row, "holder")));

@@ -21,11 +21,12 @@ struct acme_lease {
     config_submit_cb submit;
     void *control;
     const char *node; /* who we are; borrowed */
-    bool is_held, is_writing, is_releasing;
+    bool is_held, is_writing, is_releasing, has_looked;
     uint64_t written_ms;        /* when the write under way began */
     uint64_t renewed_ms;        /* when the last one that succeeded did */
     char own[UUID_TEXT_BYTES];  /* the row's token, while it is held */
     char next[UUID_TEXT_BYTES]; /* the one that is being written */
+    char left[UUID_TEXT_BYTES]; /* what our last life had, at the first look; empty: nothing */
     char seen[UUID_TEXT_BYTES]; /* another's, and since when it is there */
     uint64_t seen_ms;
 };

@@ -40,6 +40,7 @@ struct acme {
     struct acme_host *hosts;
     unsigned host_count;
     uint64_t certificates, snis; /* stamps of the tables that hosts were last read from */
+    uint64_t accounts;           /* likewise, of not_before's */
     char *bound_secret;          /* owned; NULL: none */
     size_t bound_secret_len;
 

@@ -7,6 +7,7 @@
 #include <uv.h> /* error codes only */
 
 #include "base/log.h"
+#include "control/acme_cert.h"
 #include "model/acme_answers.h"
 #include "model/row.h"
 #include "model/snapshot.h"
@@ -153,6 +154,16 @@ static int set_up_new(json_t *input, const char *host)
                : 0;
 }
 
+/* Of two nodes that both think it's their turn, the later certificate stays. */
+static bool is_newer(const json_t *row, const json_t *ours)
+{
+    const char *there = json_string_value(json_object_get(row, "cert"));
+    time_t from, our_from, until;
+    return there && acme_cert_times(there, &from, &until) &&
+           acme_cert_times(json_string_value(json_object_get(ours, "cert")), &our_from, &until) &&
+           from > our_from;
+}
+
 /* The row keeps its id, and so its snis, its tags and whatever else refers to it. */
 static int plan_store(struct config_write *base, const struct config *config)
 {
@@ -172,6 +183,8 @@ static int plan_store(struct config_write *base, const struct config *config)
                  : config_plan_insert(config, write->entity, write->input, NULL, NULL,
                                       &base->change, NULL, &violation);
     rc = tell_violation(rc, write->key, &violation);
+    if (rc == 0 && row && is_newer(row, write->input))
+        return UV_EALREADY;
     if (rc == 0 && failure)
         rc = plan_remove(config, "acme_failures", failure, &base->change);
     return rc ? rc : acme_rows_plan_purge(config, &base->change);

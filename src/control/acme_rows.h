@@ -31,7 +31,8 @@ void acme_rows_put(const struct acme_rows *rows, const char *entity, const char 
                    bool only_new, acme_written_cb done, void *arg);
 
 /* Puts the certificate in the place of the host's, or makes one with its sni; and forgets what
- * failed before. UV_EPERM: the host's certificate is somebody else's by now. */
+ * failed before. UV_EPERM: the host's certificate is somebody else's by now. UV_EALREADY: it is
+ * ours and newer, from another node. */
 void acme_rows_store(const struct acme_rows *rows, const char *host, const char *chain,
                      const char *key, acme_written_cb done, void *arg);
 

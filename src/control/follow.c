@@ -135,6 +135,12 @@ static bool is_outdated(const struct follower *follower, const char *kind, const
 
 /* ---- what the store tells ---- */
 
+static bool is_compiled(const char *kind)
+{
+    const struct entity *entity = entity_find(str_of(kind));
+    return !entity || !entity->is_uncompiled;
+}
+
 /* The `at`th row that has changed at one time; many are told as a number. */
 static void tell(const struct follower *follower, const char *kind, const char *id, size_t at)
 {
@@ -152,13 +158,16 @@ static void on_changed(void *arg, const struct store_change *changes, size_t cou
 {
     struct follower *follower = arg;
     size_t changed = 0;
+    bool has_changed = false; /* for workers */
     for (size_t i = 0; i < count; i++) {
         const struct store_change *change = &changes[i];
-        if (!is_outdated(follower, change->kind, change->id, change->sequence) &&
-            take(follower, change->kind, change->id, change->op == STORE_PUT ? change->body : NULL))
-            tell(follower, change->kind, change->id, changed++);
+        if (is_outdated(follower, change->kind, change->id, change->sequence) ||
+            !take(follower, change->kind, change->id,
+                  change->op == STORE_PUT ? change->body : NULL))
+            continue;
+        tell(follower, change->kind, change->id, changed++);
+        has_changed = has_changed || is_compiled(change->kind);
     }
-    bool has_changed = changed > 0;
     tell_more(follower, changed);
     log_debug("changes of other nodes", LOG_INT("count", count),
               LOG_INT("sequence", count > 0 ? changes[count - 1].sequence : 0));

@@ -102,13 +102,23 @@ static bool has_events(const struct control *control)
     return control->registry && !control->is_stopping;
 }
 
+/* Whether what workers read may be another for it: a lease that is renewed is nothing to them. */
+static bool is_compiled(const struct config_change *change)
+{
+    for (size_t i = 0; i < change->count; i++)
+        if (!change->ops[i].entity->is_uncompiled)
+            return true;
+    return false;
+}
+
 static void publish_commit(void *arg, const struct config_change *change)
 {
     struct control *control = arg;
     plugin_notice_change(change);
     if (has_events(control))
         config_events_commit(registry_events(control->registry), change);
-    publish(control);
+    if (is_compiled(change))
+        publish(control);
     cluster_note_commit(control->cluster, change);
 }
 

@@ -6,12 +6,13 @@
 #include "model/field_checks.h"
 
 /* `key` is the directory's URL, `url` the account's name with that authority; null: not known yet.
- */
+ * `not_before` is until when the authority wants no orders, in seconds since 1970. */
 static const struct field account_fields[] = {
     FIELD_ID,
     {.name = "key", .type = FIELD_STRING, .required = true, .unique = true},
     {.name = "private_key", .type = FIELD_STRING, .required = true, .encrypted = true},
     {.name = "url", .type = FIELD_STRING},
+    {.name = "not_before", .type = FIELD_INTEGER},
     FIELD_SECONDS_AT("created_at"),
     FIELD_SECONDS_AT("updated_at"),
     {.name = NULL},
@@ -23,6 +24,7 @@ const struct entity acme_account_entity = {
     .fields = account_fields,
     .is_internal = true,
     .is_unexported = true,
+    .is_uncompiled = true,
 };
 
 /* `key` is the token, `answer` what proves that we are the host (RFC 8555, section 8.1). */
@@ -62,6 +64,7 @@ const struct entity acme_lease_entity = {
     .fields = lease_fields,
     .is_internal = true,
     .is_unexported = true,
+    .is_uncompiled = true,
 };
 
 /* A host whose last attempt failed; `next_at` and `error_at` are seconds since 1970. */
@@ -83,4 +86,5 @@ const struct entity acme_failure_entity = {
     .fields = failure_fields,
     .is_internal = true,
     .is_unexported = true,
+    .is_uncompiled = true,
 };

@@ -132,6 +132,7 @@ struct entity {
     void (*show)(const json_t *row, json_t *body);
     bool is_internal;     /* no noun of the Admin API: no paths, no schema */
     bool is_unexported;   /* in no declarative file */
+    bool is_uncompiled;   /* no snapshot is another for its rows */
     bool has_ttl;         /* a row whose internal expires_at (Unix seconds) has come is gone */
     bool replace_only;    /* PUT does not create: targets */
     bool newest_first;    /* order of lists: targets */

@@ -270,6 +270,18 @@ class TestTrouble:
         # Whatever else there is to do would be refused as well.
         assert host(node, "b.example")["next_attempt"] >= first["next_attempt"]
         assert acme.requests.count("/order") == 1
+        # And by whoever comes after.
+        limit = host(node, "b.example")["next_attempt"]
+        node.restart()
+        assert host(node, "b.example")["next_attempt"] == limit
+
+    def test_one_that_is_out_of_order_does_not_say_how_long_it_is_left_alone(self, new_acme_weir,
+                                                                             acme):
+        acme.refuse_orders = Problem("serverInternal", "oops", 503, retry_after=604800)
+        node = new_acme_weir("a.example")
+        until_failed(node, "a.example", "status 503")
+        entry = host(node, "a.example")
+        assert 3600 <= entry["next_attempt"] - entry["last_error_at"] <= 2 * 3600 + 60
 
     @pytest.mark.parametrize("word, content, why", [
         ("directory", b"<html>", "its directory is none"),

@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <uv.h>
 
 #include "control/acme_cert.h"
@@ -336,6 +338,41 @@ TEST(a_certificate_is_put_in_its_place_and_made_where_there_is_none)
     forget(&issued);
 }
 
+/* The same, issued seconds later; owned. */
+static char *issue_later(const char *cert, const char *key, long seconds)
+{
+    BIO *in = BIO_new_mem_buf(cert, -1), *key_in = BIO_new_mem_buf(key, -1);
+    BIO *out = BIO_new(BIO_s_mem());
+    X509 *x509 = PEM_read_bio_X509(in, NULL, NULL, NULL);
+    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(key_in, NULL, NULL, NULL);
+    X509_gmtime_adj(X509_getm_notBefore(x509), seconds);
+    assert_true(X509_sign(x509, pkey, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_bio_X509(out, x509), 1);
+    char *bytes;
+    long len = BIO_get_mem_data(out, &bytes);
+    char *text = strndup(bytes, (size_t)len);
+    EVP_PKEY_free(pkey);
+    X509_free(x509);
+    BIO_free(out);
+    BIO_free(key_in);
+    BIO_free(in);
+    return text;
+}
+
+TEST(a_newer_certificate_of_another_node_is_not_written_over)
+{
+    struct issued issued = issue();
+    char *later = issue_later(issued.cert, issued.key, 600);
+    int rc = 1;
+    acme_rows_store(rows(), "localhost", later, issued.key, note_rc, &rc);
+    assert_int_equal(rc, 0);
+    acme_rows_store(rows(), "localhost", issued.other_cert, issued.other_key, note_rc, &rc);
+    assert_int_equal(rc, UV_EALREADY);
+    assert_string_equal(text_in(acme_rows_certificate(config, "localhost"), "cert"), later);
+    free(later);
+    forget(&issued);
+}
+
 TEST(a_certificate_of_somebody_else_is_not_written_over)
 {
     struct issued issued = issue();
@@ -478,6 +515,39 @@ TEST(a_restarted_node_takes_its_own_lease_up_again)
     assert_true(acme_lease_want(&after, 1));
 }
 
+TEST(two_processes_that_bear_one_id_don_t_take_it_from_each_other)
+{
+    struct acme_lease a = lease_of("a"), clone = lease_of("a");
+    acme_lease_want(&a, 0);
+    assert_true(acme_lease_want(&a, 1));
+    acme_lease_want(&clone, 2); /* it may be the next life of the first */
+    for (uint64_t now = 3; now < 10 * ACME_LEASE_MS; now += 500) {
+        assert_true(acme_lease_want(&clone, now));
+        assert_false(acme_lease_want(&a, now));
+    }
+}
+
+static struct config_write *hanging;
+
+static void submit_for_ever(void *control, struct config_write *write)
+{
+    (void)control;
+    hanging = write;
+}
+
+TEST(a_lease_is_not_held_for_longer_because_its_write_hangs)
+{
+    struct acme_lease a = lease_of("a");
+    acme_lease_want(&a, 0);
+    a.submit = submit_for_ever;
+    assert_true(acme_lease_want(&a, ACME_LEASE_RENEW_MS));
+    assert_non_null(hanging);
+    assert_true(acme_lease_want(&a, ACME_LEASE_MS - 1));
+    assert_false(acme_lease_want(&a, ACME_LEASE_MS));
+    hanging->done(hanging, UV_ENOTCONN);
+    assert_false(acme_lease_want(&a, ACME_LEASE_MS + 1));
+}
+
 TEST(a_lease_that_can_t_be_renewed_is_given_up_in_time)
 {
     struct acme_lease a = lease_of("a");
@@ -501,6 +571,7 @@ int main(void)
         T(a_chain_whose_links_don_t_hold_is_refused),
         T(problems_are_told_in_the_authoritys_words_and_sorted_by_what_to_do),
         KEPT(a_certificate_is_put_in_its_place_and_made_where_there_is_none),
+        KEPT(a_newer_certificate_of_another_node_is_not_written_over),
         KEPT(a_certificate_of_somebody_else_is_not_written_over),
         KEPT(workers_get_the_answers_to_validations_under_way),
         KEPT(what_was_left_behind_in_bulk_is_bounded),
@@ -509,6 +580,8 @@ int main(void)
         KEPT(one_node_at_a_time_has_the_lease),
         KEPT(a_holder_that_renews_keeps_it_and_one_that_is_silent_loses_it),
         KEPT(a_restarted_node_takes_its_own_lease_up_again),
+        KEPT(two_processes_that_bear_one_id_don_t_take_it_from_each_other),
+        KEPT(a_lease_is_not_held_for_longer_because_its_write_hangs),
         KEPT(a_lease_that_can_t_be_renewed_is_given_up_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,19 @@ TEST(a_row_that_is_as_it_was_is_not_published_but_counts_as_in_force)
     teardown(fixture);
 }
 
+TEST(a_row_that_no_worker_reads_is_applied_without_publishing)
+{
+    struct fixture *fixture = setup();
+    fake_tell(&fixture->store, 1, "acme_leases", ID_A,
+              "{\"key\":\"orders\",\"holder\":\"a\",\"token\":\"" ID_B "\"}");
+    assert_int_equal(config_count(fixture->config, entity_find(STR("acme_leases"))), 1);
+    assert_int_equal(fixture->published, 0);
+    assert_int_equal(fixture->in_force, 1);
+    fake_tell(&fixture->store, 2, "services", ID_A, ONE);
+    assert_int_equal(fixture->published, 1);
+    teardown(fixture);
+}
+
 TEST(what_was_read_before_an_own_commit_does_not_undo_it)
 {
     struct fixture *fixture = setup();
@@ -332,6 +345,7 @@ TEST(a_new_database_with_rows_is_believed)
 
 RUN(T(what_another_node_wrote_is_applied_and_published_once),
     T(a_row_that_is_as_it_was_is_not_published_but_counts_as_in_force),
+    T(a_row_that_no_worker_reads_is_applied_without_publishing),
     T(what_was_read_before_an_own_commit_does_not_undo_it),
     T(many_own_commits_are_forgotten_when_the_store_has_told_beyond),
     T(a_row_that_is_not_valid_is_left_out_and_named_until_it_is_mended),
