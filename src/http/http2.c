@@ -335,6 +335,17 @@ static int on_data(nghttp2_session *nghttp2, uint8_t flags, int32_t id, const ui
     return 0;
 }
 
+/* At once, but for what nghttp2 closes as it makes a reset of its own: later. */
+void http2_tell_gone(struct http2_stream *stream)
+{
+    if (!stream->session->out) {
+        stream->session->events->on_gone(stream);
+        return;
+    }
+    stream->is_gone = true;
+    http2_make_ready(stream);
+}
+
 static int on_stream_close(nghttp2_session *nghttp2, int32_t id, uint32_t code, void *arg)
 {
     struct http2_stream *stream = nghttp2_session_get_stream_user_data(nghttp2, id);
@@ -352,7 +363,7 @@ static int on_stream_close(nghttp2_session *nghttp2, int32_t id, uint32_t code, 
     stream->queued = 0;
     give_window_back(stream);
     if (!has_all || !stream->has_body) {
-        session->events->on_gone(stream);
+        http2_tell_gone(stream);
         return 0;
     }
     stream->has_drained = true;
@@ -435,6 +446,7 @@ size_t http2_send(struct http2_session *session, char *out, size_t size)
         if (session->unsent_bytes > 0)
             break;
     }
+    session->out = NULL;
     return session->out_len;
 }
 
@@ -472,7 +484,10 @@ void http2_tell(struct http2_session *session)
     while (!list_is_empty(&session->ready)) {
         struct http2_stream *stream = LIST_ENTRY(session->ready.next, struct http2_stream, ready);
         list_remove(&stream->ready);
-        if (stream->has_drained) {
+        if (stream->is_gone) {
+            stream->is_gone = stream->has_drained = false;
+            session->events->on_gone(stream);
+        } else if (stream->has_drained) {
             stream->has_drained = false;
             if ((!stream->is_closed || session->is_client) &&
                 (stream->held > 0 || stream->has_request_end))

@@ -57,6 +57,7 @@ struct http2_stream {
     bool is_refused;      /* a client's that is gone: the server has not looked at its request */
     bool has_request_end; /* of what comes, and still to be told */
     bool has_drained;     /* the same */
+    bool is_gone;         /* the same: it was closed while frames were made */
     bool has_body;        /* a head with content to follow was submitted */
     bool is_deferred;     /* nghttp2 waits for more content */
     bool is_last;         /* all that is to be sent is queued */
@@ -84,7 +85,8 @@ struct http2_events {
     void (*on_request_end)(struct http2_stream *stream, struct str trailers);
     /* All, or most, that was queued has left. */
     void (*on_drained)(struct http2_stream *stream);
-    /* The peer has reset the stream, or broken the protocol on it. */
+    /* The peer has reset the stream, or broken the protocol on it. As all of these: never told
+     * within http2_send, whose buffer may be one that their owners write to. */
     void (*on_gone)(struct http2_stream *stream);
     /* The peer has broken the protocol or passed a limit. `reason` is constant. is_fatal: the
      * connection is going to end. */

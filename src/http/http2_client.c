@@ -146,7 +146,7 @@ void http2_client_stream_closed(struct http2_stream *stream, uint32_t code)
     if (stream->has_all) /* what is held is told as its owner reads */
         return;
     stream->is_refused = !stream->has_sent_head || code == NGHTTP2_REFUSED_STREAM;
-    stream->session->events->on_gone(stream);
+    http2_tell_gone(stream);
 }
 
 /* --- what was sent --- */

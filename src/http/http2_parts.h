@@ -28,7 +28,7 @@ struct http2_session {
     uint64_t now_ms;
     const uint8_t *unsent; /* the rest of a frame, nghttp2's until the next one is asked for */
     size_t unsent_bytes;
-    char *out; /* http2_send's, while it runs */
+    char *out; /* http2_send's, while it runs; NULL: it doesn't */
     size_t out_len;
     size_t out_size;
     uint32_t end_code; /* an error's, when the connection ends by one */
@@ -50,6 +50,7 @@ static inline void http2_make_ready(struct http2_stream *stream)
 
 int http2_create(const struct http2_events *events, void *owner, size_t max_head_bytes,
                  bool is_client, uint64_t now_ms, struct http2_session **ret);
+void http2_tell_gone(struct http2_stream *stream);
 void http2_stream_init(struct http2_session *session, struct http2_stream *stream, int32_t id);
 void http2_violate(struct http2_session *session, const char *reason, bool is_fatal);
 void http2_count_nuisance(struct http2_session *session, enum http2_nuisance kind);

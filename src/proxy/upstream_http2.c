@@ -80,6 +80,8 @@ static void on_gone(struct http2_stream *stream)
 {
     struct upstream_lane *lane = of_stream(stream);
     struct upstream_http2 *http2 = lane->http2;
+    if (lane->is_failed)
+        return;
     if (stream->is_refused && !http2_client_is_leaving(http2->session))
         http2_client_lower_limit(http2->session);
     tell_failure(lane, 0,
@@ -209,6 +211,7 @@ static void fall_silent(struct upstream_http2 *http2, int error)
 {
     http2->is_leaving = true;
     http2->is_mute = true;
+    mark_dirty(http2); /* what frames that were made meanwhile have changed is still to be told */
     if (error == UV_ENOMEM) /* of ours: nothing is going to be told */
         fail_all(http2, error, NULL);
 }

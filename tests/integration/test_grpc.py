@@ -414,6 +414,30 @@ class TestUpstream:
         eventually(backend.connections[0].is_over)
         backend.stop()
 
+    def test_a_malformed_answer_harms_no_other_stream(self, scripted):
+        node, backend = scripted
+        ping = b"\0\0\x08\x06\0\0\0\0\0" + b"12345678"
+        waiting = []
+
+        def answer(connection, stream, _headers):
+            if not waiting:
+                waiting.append(stream)
+                return
+            # In one segment: the ping's answer is made in front of the reset.
+            connection.h2.send_headers(stream, [(":status", "200"), ("connection", "close")])
+            connection.send_together(ping)
+        backend.answer = answer
+        with http2.Client(node.proxy_port) as client:
+            fields = [("content-type", "application/grpc")]
+            first = client.request("/a", "POST", fields, b"x")
+            eventually(lambda: waiting)
+            for _ in range(3):
+                assert grpc_status(client.answer(client.request("/a", "POST", fields, b"x"))) == 14
+            backend.connections[0].respond(waiting[0], b"\0\0\0\0\1a")
+            assert grpc_status(client.answer(first)) == 0
+        assert len(backend.connections) == 1
+        eventually(lambda: backend.resets.count(h2.errors.ErrorCodes.PROTOCOL_ERROR) == 3)
+
     def test_long_trailers_arrive(self, scripted):
         node, backend = scripted
         details = "x" * 9000

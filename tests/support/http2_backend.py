@@ -44,6 +44,11 @@ class Connection:
             self.flush()
             self.sock.sendall(data)
 
+    def send_together(self, data):
+        """Bytes, and behind them what the library has to send."""
+        with self.lock:
+            self.sock.sendall(data + self.h2.data_to_send())
+
     def respond(self, stream, body=b"", headers=None, trailers=FINE):
         with self.lock:
             self.h2.send_headers(stream, headers or OK)

@@ -25,6 +25,7 @@ struct pair {
     size_t told_bytes;
     char request[4096];
     bool may_violate;
+    bool is_sending;
     const char *violation; /* the last one */
     char trailers[64];
     /* What the client has seen. */
@@ -76,6 +77,7 @@ static void on_drained(struct http2_stream *stream)
 
 static void on_gone(struct http2_stream *stream)
 {
+    assert_false(current->is_sending);
     current->gone++;
     http2_stream_release(stream);
 }
@@ -198,7 +200,9 @@ static void exchange_bytes(struct pair *pair)
         while ((len = nghttp2_session_mem_send(pair->client, &bytes)) > 0)
             assert_int_equal(http2_receive(pair->server, (const char *)bytes, (size_t)len, 1), 0);
         http2_tell(pair->server);
+        pair->is_sending = true;
         sent = http2_send(pair->server, out, sizeof(out));
+        pair->is_sending = false;
         if (sent > 0)
             assert_int_equal(nghttp2_session_mem_recv(pair->client, (uint8_t *)out, sent), sent);
     } while (sent > 0 || nghttp2_session_want_write(pair->client) || http2_has_news(pair->server));
@@ -365,6 +369,23 @@ static void a_client_that_resets_is_gone(void **state)
     assert_int_equal(http2_stream_count(pair->server), 0);
 }
 
+static void a_body_of_another_length_is_told_when_its_reset_has_been_written(void **state)
+{
+    struct pair *pair = *state;
+    const nghttp2_nv fields[] = {FIELD(":method", "POST"), FIELD(":scheme", "http"),
+                                 FIELD(":authority", "a"), FIELD(":path", "/p"),
+                                 FIELD("content-length", "5")};
+    nghttp2_data_provider content = {.read_callback = read_upload};
+    pair->may_violate = true;
+    pair->to_send = 3;
+    nghttp2_submit_request(pair->client, NULL, fields, 5, &content, NULL);
+    exchange_bytes(pair);
+    assert_int_equal(pair->opened, 1);
+    assert_int_equal(pair->gone, 1);
+    assert_int_equal(pair->reset_code, NGHTTP2_PROTOCOL_ERROR);
+    assert_int_equal(http2_stream_count(pair->server), 0);
+}
+
 static void an_early_answer_tells_to_stop_sending(void **state)
 {
     struct pair *pair = *state;
@@ -511,6 +532,7 @@ int main(void)
         PAIR_TEST(the_end_of_a_request_waits_for_its_content),
         PAIR_TEST(what_a_released_stream_held_opens_the_connection_again),
         PAIR_TEST(a_client_that_resets_is_gone),
+        PAIR_TEST(a_body_of_another_length_is_told_when_its_reset_has_been_written),
         PAIR_TEST(an_early_answer_tells_to_stop_sending),
         PAIR_TEST(who_takes_leave_serves_what_was_sent_before),
         PAIR_TEST(nothing_can_be_written_to_a_stream_that_is_closed),

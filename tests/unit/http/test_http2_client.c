@@ -31,6 +31,7 @@ struct pair {
     char trailers[128];
     bool releases_at_end;
     bool may_violate;
+    bool is_sending;
     /* What the server has seen. */
     char fields[2048];
     size_t body_bytes;
@@ -79,6 +80,7 @@ static void on_drained(struct http2_stream *stream)
 static void on_gone(struct http2_stream *stream)
 {
     (void)stream;
+    assert_false(current->is_sending);
     current->gone++;
 }
 
@@ -180,7 +182,9 @@ static void exchange_bytes(struct pair *pair)
         while ((len = nghttp2_session_mem_send(pair->server, &bytes)) > 0)
             assert_int_equal(http2_receive(pair->client, (const char *)bytes, (size_t)len, 1), 0);
         http2_tell(pair->client);
+        pair->is_sending = true;
         sent = http2_send(pair->client, out, sizeof(out));
+        pair->is_sending = false;
         if (sent > 0)
             assert_int_equal(nghttp2_session_mem_recv(pair->server, (uint8_t *)out, sent), sent);
     } while (sent > 0 || nghttp2_session_want_write(pair->server) || http2_has_news(pair->client));
@@ -428,6 +432,21 @@ static void a_head_over_the_limit_is_refused(void **state)
     assert_int_equal(pair->refused, 431);
 }
 
+static void a_malformed_response_is_told_when_its_reset_has_been_written(void **state)
+{
+    struct pair *pair = *state;
+    const nghttp2_nv fields[] = {FIELD(":status", "200"), FIELD("connection", "close")};
+    pair->may_violate = true;
+    struct http2_stream *stream = ask(pair, true);
+    exchange_bytes(pair);
+    nghttp2_submit_ping(pair->server, NGHTTP2_FLAG_NONE, NULL);
+    nghttp2_submit_response(pair->server, stream->id, fields, 2, NULL);
+    exchange_bytes(pair);
+    assert_int_equal(pair->gone, 1);
+    assert_int_equal(pair->resets, 1);
+    assert_int_equal(pair->reset_code, NGHTTP2_PROTOCOL_ERROR);
+}
+
 static void a_flood_of_pings_ends_the_connection(void **state)
 {
     struct pair *pair = *state;
@@ -457,6 +476,7 @@ int main(void)
         PAIR_TEST(a_goaway_refuses_what_is_above_it_and_leaves_the_rest),
         PAIR_TEST(a_reset_without_an_error_behind_a_whole_response_is_no_loss),
         PAIR_TEST(a_head_over_the_limit_is_refused),
+        PAIR_TEST(a_malformed_response_is_told_when_its_reset_has_been_written),
         PAIR_TEST(a_flood_of_pings_ends_the_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
