@@ -55,6 +55,7 @@ struct http2_stream {
     bool has_all;         /* a client's: the end of its response has come */
     bool has_sent_head;   /* a client's: its request's head has left */
     bool is_refused;      /* a client's that is gone: the server has not looked at its request */
+    bool is_broken;       /* a client's: reset by us, for what the server sent on it */
     bool has_request_end; /* of what comes, and still to be told */
     bool has_drained;     /* the same */
     bool is_gone;         /* the same: it was closed while frames were made */

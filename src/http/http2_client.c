@@ -155,9 +155,11 @@ void http2_client_sent(struct http2_session *session, const nghttp2_frame *frame
 {
     if (frame->hd.type == NGHTTP2_DATA)
         http2_meter_sent_data(session);
-    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-        return;
     struct http2_stream *stream = find(session, frame->hd.stream_id);
-    if (stream)
+    if (!stream)
+        return;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         stream->has_sent_head = true;
+    else if (frame->hd.type == NGHTTP2_RST_STREAM) /* its owner's resets come with its release */
+        stream->is_broken = true;
 }

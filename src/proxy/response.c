@@ -532,7 +532,7 @@ void response_upstream_gone(struct exchange *x, int error, const char *reason)
     x->was_refused = stream && stream->is_refused;
     if (stream && stream->is_closed) /* by itself: its connection lives */
         x->is_reused = false;
-    try_fail(x, TRY_RESET, error, reason);
+    try_fail(x, stream && stream->is_broken ? TRY_BAD_RESPONSE : TRY_RESET, error, reason);
 }
 
 /* --- weir's own --- */

@@ -85,8 +85,9 @@ static void on_gone(struct http2_stream *stream)
     if (stream->is_refused && !http2_client_is_leaving(http2->session))
         http2_client_lower_limit(http2->session);
     tell_failure(lane, 0,
-                 stream->is_refused ? "the target refused the stream"
-                                    : "the target reset the stream");
+                 stream->is_refused  ? "the target refused the stream"
+                 : stream->is_broken ? "the target broke HTTP/2's rules on the stream"
+                                     : "the target reset the stream");
 }
 
 static void on_violation(void *owner, const char *reason, bool is_fatal)

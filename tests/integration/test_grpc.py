@@ -478,6 +478,52 @@ class TestHealth:
         backend.stop()
 
 
+    @pytest.fixture
+    def watched(self, new_grpc_weir):
+        """A node and its only target, which is out after three failures of any kind."""
+        backend = Http2Backend()
+        node = new_grpc_weir(WORKERS=1)
+        node.admin.create("/upstreams", {"name": "u", "healthchecks": {"passive": {
+            "unhealthy": {"http_failures": 3, "tcp_failures": 3, "timeouts": 3}}}})
+        node.admin.create("/upstreams/u/targets", {"target": backend.address})
+        node.serve("s", host="u", protocol="grpc", paths=["/"], route={"protocols": ["http"]},
+                   retries=0)
+        yield node, backend
+        backend.stop()
+
+    @staticmethod
+    def is_out(node):
+        return node.admin.get("/upstreams/u/health").json()["data"][0]["health"] == "UNHEALTHY"
+
+    def test_streams_that_are_reset_count_though_their_connection_lives(self, watched):
+        node, backend = watched
+        assert grpc_status(ask(node)) == 0
+        backend.answer = lambda connection, stream, _: connection.reset(
+            stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        for _ in range(3):
+            assert grpc_status(ask(node)) == 14
+        eventually(lambda: self.is_out(node))
+        assert len(backend.connections) == 1
+
+    def test_a_reset_of_what_may_be_repeated_is_a_try(self, watched):
+        node, backend = watched
+        assert grpc_status(ask(node)) == 0
+        backend.answer = lambda connection, stream, _: connection.reset(
+            stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        with http2.Client(node.proxy_port) as client:
+            assert client.get("/").status == 502
+        assert (len(backend.requests), len(backend.connections)) == (2, 1)
+
+    def test_an_answer_that_breaks_the_rules_is_a_bad_one(self, watched):
+        node, backend = watched
+        backend.answer = lambda connection, stream, _: connection.end_with(
+            stream, 0, [("Upper-Case", "x")])
+        for _ in range(3):
+            assert grpc_status(ask(node)) == 14
+        assert [line["failure"] for line in node.log("upstream failed")] == ["bad response"] * 3
+        eventually(lambda: self.is_out(node))
+
+
 class TestTls:
     def test_grpcs_on_both_sides(self, new_grpc_weir, new_service, tmp_path):
         authority = Authority(tmp_path)
