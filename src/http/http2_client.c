@@ -34,7 +34,7 @@ int http2_client_create(const struct http2_events *events, void *owner, size_t m
     int rc = http2_create(events, owner, max_head_bytes, true, now_ms, &session);
     if (rc)
         return rc;
-    session->max_streams = max_streams;
+    session->max_streams = session->allowed_streams = max_streams;
     rc = http2_client_greet(session);
     if (rc)
         http2_session_destroy(session);
@@ -56,14 +56,14 @@ uint32_t http2_client_allowed(const struct http2_session *session)
 
 bool http2_client_has_room(const struct http2_session *session)
 {
-    return session->stream_count < session->max_streams &&
+    return session->stream_count < session->allowed_streams &&
            session->stream_count < http2_client_allowed(session) &&
            !http2_client_is_leaving(session);
 }
 
 void http2_client_lower_limit(struct http2_session *session)
 {
-    session->max_streams = session->stream_count;
+    session->allowed_streams = session->stream_count > 1 ? session->stream_count - 1 : 1;
 }
 
 /* --- requests --- */
@@ -143,8 +143,11 @@ void http2_client_stream_closed(struct http2_stream *stream, uint32_t code)
     stream->is_closed = true;
     stream->queued = 0;
     stream->error_code = code;
-    if (stream->has_all) /* what is held is told as its owner reads */
+    if (stream->has_all) { /* what is held is told as its owner reads */
+        struct http2_session *session = stream->session;
+        session->allowed_streams += session->allowed_streams < session->max_streams;
         return;
+    }
     stream->is_refused = !stream->has_sent_head || code == NGHTTP2_REFUSED_STREAM;
     http2_tell_gone(stream);
 }

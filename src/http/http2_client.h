@@ -25,7 +25,8 @@ bool http2_client_has_room(const struct http2_session *session);
 uint32_t http2_client_allowed(const struct http2_session *session);
 /* Never again. */
 bool http2_client_is_leaving(const struct http2_session *session);
-/* The server has refused a stream for no reason but that: no more at a time than there are now. */
+/* The server has refused a stream, not yet released, for no reason but that there were others: no
+ * more at a time than those. Each stream that ends well allows one more. */
 void http2_client_lower_limit(struct http2_session *session);
 
 /* Sends a request's head, which is as HTTP/1 writes it, in memory that is written to: names get

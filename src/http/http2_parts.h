@@ -23,7 +23,8 @@ struct http2_session {
     struct http2_head head; /* the one that is coming */
     int32_t head_id;        /* its stream's; 0: none is */
     size_t max_head_bytes;
-    unsigned max_streams; /* a client's */
+    unsigned max_streams;     /* a client's */
+    unsigned allowed_streams; /* the same, or less since the server has refused one */
     struct http2_meter meter;
     uint64_t now_ms;
     const uint8_t *unsent; /* the rest of a frame, nghttp2's until the next one is asked for */

@@ -110,10 +110,14 @@ static void expect_progress(struct exchange *x)
     deadline_set(&x->worker->wheel, deadline, settings->client_body_timeout_ms);
 }
 
-/* Either side of a call by gRPC may be silent for as long as the upstream may. */
+/* Either side of a call by gRPC may be silent for as long as the upstream may. That it is one is
+ * not for the client alone to say. */
 static bool is_call(const struct exchange *x)
 {
-    return x->is_grpc && x->step == STEP_INDEX_RESPOND;
+    if (!x->is_grpc || x->step != STEP_INDEX_RESPOND)
+        return false;
+    const struct route *route = x->match.route;
+    return (route->protocols | route->service->protocol) & (PROTOCOL_GRPC | PROTOCOL_GRPCS);
 }
 
 /* What we wait for, and how long, follows from the state alone. Called after every event, so each

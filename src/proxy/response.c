@@ -244,8 +244,9 @@ static bool begin_response(struct exchange *x, struct str *ret_head)
     x->has_responded = true;
     x->response_part = http1_body_is_done(&x->reply->parser) ? RESPONSE_DONE : RESPONSE_BODY;
     balancer_hear(x->pool->target, x->worker->index, x->head_ms);
-    if (!x->is_grpc)            /* its status comes last */
-        outcome_tell_health(x); /* before the client knows: its next request goes elsewhere */
+    /* Before the client knows: its next request goes elsewhere. gRPC's status comes last. */
+    if (!x->is_grpc || (x->is_trial && !x->lane))
+        outcome_tell_health(x);
     return true;
 }
 
@@ -492,6 +493,8 @@ void response_take_head(struct exchange *x, const struct http2_head *head, bool 
         return;
     if (x->is_grpc && is_last)
         x->grpc_status = (uint8_t)grpc_find_status(&x->reply->head);
+    else if (x->is_trial) /* the call may last for hours: that it is answered is enough */
+        outcome_tell_health(x);
     bool has_end = is_last || x->reply->head.framing == HTTP_NO_BODY;
     x->response_part = has_end ? RESPONSE_DONE : RESPONSE_BODY;
     pass_on(x, text, NULL, 0);

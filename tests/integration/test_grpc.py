@@ -227,6 +227,17 @@ class TestTime:
             assert list(call) == []
 
 
+    def test_where_nothing_is_of_grpc_a_client_has_the_time_for_its_body(self, new_grpc_weir, new_backend):
+        node = new_grpc_weir(CLIENT_BODY_TIMEOUT=0.3)
+        node.serve("s", f"http://{new_backend().address}", paths=["/"])
+        with http2.Client(node.proxy_port) as client:
+            stream = client.request("/", "POST", [("content-type", "application/grpc")],
+                                    ends=False)
+            answer = client.answer(stream)
+        assert grpc_status(answer) == 4
+        assert " 408 " in eventually(node.access_log)[0]
+
+
 class TestOwnAnswers:
     def test_no_route_is_unimplemented(self, new_grpc_weir):
         node = new_grpc_weir()
@@ -516,12 +527,35 @@ class TestHealth:
 
     def test_an_answer_that_breaks_the_rules_is_a_bad_one(self, watched):
         node, backend = watched
-        backend.answer = lambda connection, stream, _: connection.end_with(
-            stream, 0, [("Upper-Case", "x")])
-        for _ in range(3):
-            assert grpc_status(ask(node)) == 14
-        assert [line["failure"] for line in node.log("upstream failed")] == ["bad response"] * 3
-        eventually(lambda: self.is_out(node))
+        backend.answer = lambda connection, stream, _: connection.h2.send_headers(
+            stream, [*OK, ("Upper-Case", "x")])
+        assert grpc_status(ask(node)) == 14
+        assert node.log("upstream failed")[0]["failure"] == "bad response"
+
+
+    def test_a_half_open_trial_is_over_when_its_stream_has_begun(self, watched):
+        node, backend = watched
+        node.admin.patch("/upstreams/u", {"healthchecks": {"passive": {
+            "healthy": {"interval": 0.2}, "unhealthy": {"http_failures": 1}}}})
+        backend.answer = lambda connection, stream, _: connection.end_with(stream, 14)
+
+        def is_taken_out():
+            ask(node)
+            return self.is_out(node)
+        eventually(is_taken_out)
+
+        def begin(connection, stream, _headers):
+            connection.h2.send_headers(stream, OK)
+            connection.h2.send_data(stream, b"\0\0\0\0\1x")
+        backend.answer = begin
+        with http2.Client(node.proxy_port) as client:
+            def has_begun():
+                stream = client.request("/a", "POST", [("content-type", "application/grpc")], b"x")
+                client.until(lambda: stream in client.answers and client.answers[stream].headers)
+                return client.answers[stream].get("grpc-status") is None
+            eventually(has_begun)
+            backend.answer = lambda connection, stream, _: connection.respond(stream)
+            eventually(lambda: grpc_status(ask(node)) == 0)
 
 
 class TestTls:

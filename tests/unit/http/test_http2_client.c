@@ -328,6 +328,56 @@ static void a_response_that_is_not_read_holds_up_no_other(void **state)
     assert_int_equal(pair->told_bytes, 2 * HTTP2_CLIENT_STREAM_WINDOW);
 }
 
+static void a_limit_that_a_refusal_has_set_grows_again(void **state)
+{
+    struct pair *pair = *state;
+    struct http2_stream *streams[3];
+    for (unsigned i = 0; i < 3; i++)
+        streams[i] = ask(pair, true);
+    exchange_bytes(pair);
+    nghttp2_submit_rst_stream(pair->server, NGHTTP2_FLAG_NONE, streams[2]->id,
+                              NGHTTP2_REFUSED_STREAM);
+    exchange_bytes(pair);
+    assert_true(streams[2]->is_refused);
+    http2_client_lower_limit(pair->client);
+    http2_stream_release(streams[2]);
+    assert_false(http2_client_has_room(pair->client)); /* two are as many as it takes */
+    answer(pair, streams[0], 0, false);
+    exchange_bytes(pair);
+    http2_stream_release(streams[0]);
+    ask(pair, true);
+    assert_true(http2_client_has_room(pair->client)); /* three */
+    ask(pair, true);
+    assert_false(http2_client_has_room(pair->client));
+}
+
+static void the_last_stream_being_refused_leaves_room_for_one(void **state)
+{
+    struct pair *pair = *state;
+    struct http2_stream *stream = ask(pair, true);
+    exchange_bytes(pair);
+    http2_client_lower_limit(pair->client);
+    assert_false(http2_client_has_room(pair->client));
+    http2_stream_release(stream);
+    assert_true(http2_client_has_room(pair->client));
+}
+
+static void what_the_server_breaks_is_told_from_what_it_resets(void **state)
+{
+    struct pair *pair = *state;
+    const nghttp2_nv bad[] = {FIELD(":status", "200"), FIELD("content-length", "x")};
+    struct http2_stream *broken = ask(pair, true);
+    struct http2_stream *reset = ask(pair, true);
+    exchange_bytes(pair);
+    pair->may_violate = true;
+    nghttp2_submit_headers(pair->server, NGHTTP2_FLAG_NONE, broken->id, NULL, bad, 2, NULL);
+    nghttp2_submit_rst_stream(pair->server, NGHTTP2_FLAG_NONE, reset->id, NGHTTP2_PROTOCOL_ERROR);
+    exchange_bytes(pair);
+    assert_int_equal(pair->gone, 2);
+    assert_true(broken->is_broken);
+    assert_false(reset->is_broken);
+}
+
 static void a_release_at_the_end_resets_nothing(void **state)
 {
     struct pair *pair = *state;
@@ -469,6 +519,9 @@ int main(void)
         PAIR_TEST(interim_heads_come_before_the_final_one),
         PAIR_TEST(what_nobody_reads_is_held_and_told_even_after_its_stream_closed),
         PAIR_TEST(a_response_that_is_not_read_holds_up_no_other),
+        PAIR_TEST(a_limit_that_a_refusal_has_set_grows_again),
+        PAIR_TEST(the_last_stream_being_refused_leaves_room_for_one),
+        PAIR_TEST(what_the_server_breaks_is_told_from_what_it_resets),
         PAIR_TEST(a_release_at_the_end_resets_nothing),
         PAIR_TEST(a_request_that_was_released_before_it_left_is_never_heard_of),
         PAIR_TEST(there_is_room_for_as_many_as_both_sides_want),
