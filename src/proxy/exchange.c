@@ -350,6 +350,7 @@ static enum step_result end_overdue(struct exchange *x)
                                 .message = answer_message(status),
                                 .is_core = true,
                                 .is_proxied = x->sent_ms > 0};
+    try_leave_overdue(x);
     return STEP_ANSWER;
 }
 

@@ -22,6 +22,9 @@
 #include "proxy/upstream_pool.h"
 #include "proxy/worker_core.h"
 
+/* A client may allow a call less than any target needs: what was waited for this long is late. */
+#define MIN_WAIT_MS 100
+
 /* --- failing --- */
 
 void try_fail(struct exchange *x, enum try_failure failure, int error, const char *reason)
@@ -279,6 +282,16 @@ static void forget_try(struct exchange *x)
     x->was_refused = false;
     x->has_told_health = false;
     x->is_second = false;
+}
+
+void try_leave_overdue(struct exchange *x)
+{
+    bool was_in_vain = x->pool && x->has_sent_head && x->response_part == RESPONSE_HEAD &&
+                       x->request_part == REQUEST_DONE && waited_ms(x) >= MIN_WAIT_MS;
+    if (was_in_vain && !x->has_failed)
+        try_fail(x, TRY_READ_TIMEOUT, UV_ETIMEDOUT, NULL);
+    try_leave(x, false);
+    forget_try(x);
 }
 
 void try_resume(struct exchange *x, struct upstream_pool *pool, struct upstream_conn *conn)

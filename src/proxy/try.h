@@ -31,6 +31,10 @@ enum step_result try_respond(struct exchange *x);
 /* Leaves the try, if there is one: its connection goes back to the pool, or is closed. */
 void try_leave(struct exchange *x, bool is_reusable);
 
+/* The same when the exchange's time is up. That a request which is all there got no head meanwhile
+ * counts as a time-out of its target's. */
+void try_leave_overdue(struct exchange *x);
+
 /* Another connection, that the request was sent on, becomes the try's, in the place of the one just
  * left. The pool's use passes. */
 void try_resume(struct exchange *x, struct upstream_pool *pool, struct upstream_conn *conn);

@@ -16,6 +16,13 @@
 /* More than this waits for the kernel: no frame is made. */
 #define MAX_QUEUED_BYTES 65536u
 
+/* Servers take more resets than they like for an attack: of common ones Netty has the least
+ * patience, with 200 in 30 seconds. Those of streams that are open by then come on top. */
+#define MAX_RESETS 64
+#define RESETS_WINDOW_MS 30000
+/* A connection that has said nothing for this long to those who asked may be dead. */
+#define MAX_SILENCE_MS 1000
+
 struct upstream_http2 {
     struct upstream_conn *conn; /* owner */
     struct http2_session *session;
@@ -25,6 +32,9 @@ struct upstream_http2 {
     struct list failed; /* lanes that have been told so */
     unsigned lane_count;
     uint64_t heard_ms;
+    uint64_t asked_ms; /* the first request since then was sent */
+    uint64_t resets_since_ms;
+    unsigned reset_count; /* of ours, within RESETS_WINDOW_MS from then on */
     bool is_connected;
     bool is_counted; /* in its slot, as one that is there for the taking while it is in use */
     bool is_leaving; /* no lane is added */
@@ -434,15 +444,37 @@ static bool is_over(const struct http2_stream *stream)
     return stream->has_all && stream->is_last && has_sent;
 }
 
+/* So that what some clients cancel does not end the calls of all. */
+static void count_reset(struct upstream_http2 *http2)
+{
+    uint64_t now_ms = worker_now(http2->conn->worker);
+    if (now_ms - http2->resets_since_ms >= RESETS_WINDOW_MS) {
+        http2->resets_since_ms = now_ms;
+        http2->reset_count = 0;
+    }
+    if (++http2->reset_count >= MAX_RESETS)
+        http2->is_leaving = true;
+}
+
+/* For clients that don't wait long: whether nobody was answered for a while. */
+static bool is_silent(const struct upstream_lane *lane)
+{
+    const struct upstream_http2 *http2 = lane->http2;
+    return lane->is_open && !lane->stream.has_head && http2->asked_ms > http2->heard_ms &&
+           worker_now(http2->conn->worker) - http2->asked_ms >= MAX_SILENCE_MS;
+}
+
 void upstream_lane_close(struct upstream_lane *lane, bool was_silent)
 {
     struct upstream_http2 *http2 = lane->http2;
     struct worker *worker = http2->conn->worker;
-    if (was_silent && http2->heard_ms <= lane->sent_ms)
+    if (was_silent ? http2->heard_ms <= lane->sent_ms : is_silent(lane))
         http2->is_leaving = true; /* it may be dead, and nobody has said so */
     if (lane->is_open) {
-        if (!is_over(&lane->stream))
+        if (!is_over(&lane->stream) && !lane->stream.is_closed) {
             http2_stream_reset(&lane->stream, HTTP2_CANCEL);
+            count_reset(http2);
+        }
         http2_stream_release(&lane->stream);
     }
     list_remove(&lane->link);
@@ -461,6 +493,8 @@ int upstream_lane_head(struct upstream_lane *lane, struct str head, bool is_last
         http2_client_open(http2->session, &lane->stream, head, http2->conn->peer != NULL, is_last);
     lane->is_open = rc == 0;
     lane->sent_ms = worker_now(http2->conn->worker);
+    if (http2->asked_ms <= http2->heard_ms)
+        http2->asked_ms = lane->sent_ms;
     mark_dirty(http2);
     return rc;
 }

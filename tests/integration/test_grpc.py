@@ -533,6 +533,39 @@ class TestHealth:
         assert node.log("upstream failed")[0]["failure"] == "bad response"
 
 
+    def test_calls_whose_time_is_up_count_and_leave_their_connection(self, watched):
+        node, backend = watched
+        backend.answer = lambda *_: None
+        for _ in range(3):
+            assert grpc_status(ask(node, headers=[("grpc-timeout", "300m")])) == 4
+        eventually(lambda: self.is_out(node))
+        assert len(backend.connections) >= 2  # what it said of its settings may have come after the first
+
+    def test_a_silent_connection_is_left_when_clients_cancel(self, watched):
+        node, backend = watched
+        backend.answer = lambda *_: None
+        with http2.Client(node.proxy_port) as client:
+            def has_left():
+                before = len(backend.requests)
+                stream = client.request("/a", "POST", [("content-type", "application/grpc")], b"x")
+                eventually(lambda: len(backend.requests) > before)
+                client.reset(stream)
+                return len(backend.connections) > 1
+            eventually(has_left, every=0.2)
+        assert not self.is_out(node)
+
+    def test_cancels_are_spread_over_connections(self, watched):
+        node, backend = watched
+        backend.answer = lambda connection, stream, _: (
+            connection.h2.send_headers(stream, OK), connection.flush())
+        with http2.Client(node.proxy_port) as client:
+            for number in range(200):
+                stream = client.request("/a", "POST", [("content-type", "application/grpc")], b"x")
+                eventually(lambda: len(backend.requests) > number)
+                client.reset(stream)
+        assert len(backend.connections) >= 3
+        assert max(len(one.taken) for one in backend.connections) < 100
+
     def test_a_half_open_trial_is_over_when_its_stream_has_begun(self, watched):
         node, backend = watched
         node.admin.patch("/upstreams/u", {"healthchecks": {"passive": {
