@@ -15,6 +15,7 @@
 #include "admin/server.h"
 #include "base/log.h"
 #include "discovery/registry.h"
+#include "net/ip.h"
 #include "net/tls.h"
 
 /*   IDLE -- a byte --> HEAD -- its end --> BODY -- its end --> ANSWERING -- sent --> IDLE
@@ -42,7 +43,7 @@ enum connection_state {
 struct connection {
     struct stream stream; /* first: its callbacks turn it back */
     uv_timer_t timer;
-    struct sockaddr_storage peer;
+    union ip_address peer;
     struct list link; /* on the set's idle or busy */
     struct connection_set *set;
     enum connection_state state;

@@ -89,13 +89,13 @@ struct str admin_guard_allowed_origin(const struct admin_guard *guard, struct st
 /* ---- questions ---- */
 
 /* An address's bucket; of IPv6 the /64, which is what one host can have all of. */
-static uint64_t hash_address(const struct admin_guard *guard, const struct sockaddr_storage *from)
+static uint64_t hash_address(const struct admin_guard *guard, const union ip_address *from)
 {
     const struct sockaddr_in *in = (const struct sockaddr_in *)from;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
-    if (from->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+    if (from->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
         return siphash(&guard->key, str_make((const char *)&in6->sin6_addr + 12, 4));
-    if (from->ss_family == AF_INET6)
+    if (from->any.sa_family == AF_INET6)
         return siphash(&guard->key, str_make((const char *)&in6->sin6_addr, 8));
     return siphash(&guard->key, str_make((const char *)&in->sin_addr, sizeof(in->sin_addr)));
 }

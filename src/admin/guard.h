@@ -14,6 +14,7 @@
 #include "admin/tokens.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "net/ip.h"
 
 #define GUARD_MAX_ORIGINS 16
 
@@ -34,7 +35,7 @@ bool admin_guard_audits(const struct admin_guard *guard);
 
 /* What a request shows of itself. */
 struct guard_question {
-    const struct sockaddr_storage *from;
+    const union ip_address *from;
     struct str kong_admin_token; /* fields of its head; empty: absent */
     struct str authorization;
     struct str origin;

@@ -8,6 +8,7 @@
 #include "admin/endpoints.h"
 #include "admin/request_reader.h"
 #include "base/log.h"
+#include "net/ip.h"
 #include "net/tls.h"
 #include "net/tls_server.h"
 
@@ -219,13 +220,14 @@ int admin_server_start(uv_loop_t *loop, const struct listener_spec *listeners, u
 
 uint16_t admin_server_port(const struct admin_server *server, unsigned index)
 {
-    struct sockaddr_storage address;
+    union ip_address address;
     int len = sizeof(address);
     if (index >= server->listener_count ||
         uv_tcp_getsockname(&server->listeners[index].tcp, (struct sockaddr *)&address, &len) != 0)
         return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((const struct sockaddr_in *)&address)->sin_port);
+    return ntohs(address.any.sa_family == AF_INET6
+                     ? ((const struct sockaddr_in6 *)&address)->sin6_port
+                     : ((const struct sockaddr_in *)&address)->sin_port);
 }
 
 static void on_grace_over(uv_timer_t *timer)

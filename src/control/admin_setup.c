@@ -6,12 +6,13 @@
 #include "admin/guard.h"
 #include "base/log.h"
 #include "control/options.h"
+#include "net/ip.h"
 
-static bool is_loopback(const struct sockaddr_storage *address)
+static bool is_loopback(const union ip_address *address)
 {
     const struct sockaddr_in *in = (const struct sockaddr_in *)address;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-    if (address->ss_family == AF_INET)
+    if (address->any.sa_family == AF_INET)
         return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
     return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
            (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET);

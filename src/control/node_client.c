@@ -10,21 +10,22 @@
 
 #include "base/str.h"
 #include "control/options.h"
+#include "net/ip.h"
 
 #define TOKEN_BYTES 1024
 
 static void address_to_ask(const struct listener_spec *spec, char *address, size_t size)
 {
-    struct sockaddr_storage at = spec->address;
+    union ip_address at = spec->address;
     struct sockaddr_in *in = (struct sockaddr_in *)&at;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&at;
     char ip[INET6_ADDRSTRLEN] = "";
-    if (at.ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY))
+    if (at.any.sa_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY))
         in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (at.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+    if (at.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
         in6->sin6_addr = in6addr_loopback;
     uv_ip_name((const struct sockaddr *)&at, ip, sizeof(ip));
-    snprintf(address, size, at.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, spec->port);
+    snprintf(address, size, at.any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, spec->port);
 }
 
 /* The listener that is easiest to ask: of several one that speaks plain HTTP. */

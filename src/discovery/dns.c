@@ -150,7 +150,7 @@ static void failed(struct dns_source *dns, const char *reason)
 /* --- addresses --- */
 
 static int add_address(struct discovered_list *list, struct str name,
-                       const struct sockaddr_storage *address)
+                       const union ip_address *address)
 {
     const struct discovered item = {
         .host = name, .weight = 1, .weight_warning = 1, .address = *address};
@@ -163,7 +163,7 @@ static int add_known(struct discovered_list *list, const struct dns_source *dns,
     const struct discovered_list *last = dns->source.last;
     for (uint32_t i = 0; last && i < last->count; i++) {
         const struct discovered *item = &last->items[i];
-        int rc = item->address.ss_family == family
+        int rc = item->address.any.sa_family == family
                      ? add_address(list, str_of(dns->source.name), &item->address)
                      : 0;
         if (rc)

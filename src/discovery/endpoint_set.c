@@ -91,7 +91,7 @@ static int fill_entry(struct endpoint_set *set, const struct candidate *candidat
 
 /* The entry of `set` with that address, from *at on, where the search for the next goes on. */
 static const struct endpoint_entry *find_from(const struct endpoint_set *set, uint32_t *at,
-                                              const struct sockaddr_storage *address)
+                                              const union ip_address *address)
 {
     while (set && *at < set->count) {
         const struct endpoint_entry *entry = &set->entries[*at];

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "discovery/source.h"
 #include "model/target_state.h"
+#include "net/ip.h"
 
 /* What may become a target. */
 struct candidate {
@@ -19,7 +20,7 @@ struct candidate {
     uint32_t share;         /* of the traffic, in hundredths of a percent; 0: by its weight */
     uint32_t sibling_count; /* addresses of the same name; 0: it has an address of its own */
     struct str host, instance, node, datacenter, why;
-    struct sockaddr_storage address; /* with its port */
+    union ip_address address; /* with its port */
 };
 
 struct endpoint_entry {

@@ -145,7 +145,7 @@ static void add_target(struct gatherer *g, struct candidate *candidate, uint16_t
         g->out->portless_count++;
         return;
     }
-    if (candidate->address.ss_family == AF_UNSPEC) {
+    if (candidate->address.any.sa_family == AF_UNSPEC) {
         add_name(g, candidate, port);
         return;
     }
@@ -211,7 +211,7 @@ static void add_static(struct gatherer *g, const struct static_target *target)
     struct candidate candidate = {
         .kind = SOURCE_STATIC, .weight = target->weight, .host = target->host};
     ip_parse(target->host, target->port, &candidate.address);
-    if (candidate.address.ss_family != AF_UNSPEC)
+    if (candidate.address.any.sa_family != AF_UNSPEC)
         g->out->is_known = true;
     add_target(g, &candidate, target->port);
 }
@@ -271,11 +271,11 @@ static void add_dns_service(struct gatherer *g, struct str name)
 
 /* NULL: it is not among them, or `list` is NULL. */
 static const struct discovered *find_address(const struct discovered_list *list,
-                                             const struct sockaddr_storage *address)
+                                             const union ip_address *address)
 {
     for (uint32_t i = 0; list && i < list->count; i++) {
-        struct sockaddr_storage its = list->items[i].address;
-        if (its.ss_family == AF_UNSPEC)
+        union ip_address its = list->items[i].address;
+        if (its.any.sa_family == AF_UNSPEC)
             continue;
         ip_set_port(&its, list->items[i].port);
         if (ip_compare(&its, address) == 0)
@@ -307,8 +307,8 @@ static void recognise(struct gatherer *g, size_t first, const struct discovered_
 
 static bool is_gathered(const struct gatherer *g, size_t first, const struct discovered *item)
 {
-    struct sockaddr_storage address = item->address;
-    bool is_name = address.ss_family == AF_UNSPEC;
+    union ip_address address = item->address;
+    bool is_name = address.any.sa_family == AF_UNSPEC;
     if (!is_name)
         ip_set_port(&address, item->port ? item->port : g->default_port);
     for (size_t i = first; i < g->out->count; i++) {

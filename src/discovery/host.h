@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/str.h"
+#include "net/ip.h"
 
 enum host_kind {
     HOST_ADDRESS, /* an IP literal */
@@ -18,9 +19,9 @@ enum host_kind {
 
 struct host {
     enum host_kind kind;
-    struct sockaddr_storage address; /* of HOST_ADDRESS; port 0 */
-    struct str name;                 /* the DNS name, without the final dot */
-    struct str service, tag;         /* for Consul; all but the service may be empty */
+    union ip_address address; /* of HOST_ADDRESS; port 0 */
+    struct str name;          /* the DNS name, without the final dot */
+    struct str service, tag;  /* for Consul; all but the service may be empty */
     struct str datacenter, namespace, partition, peer;
 };
 

@@ -69,7 +69,7 @@ int discovered_list_add(struct discovered_list *list, const struct discovered *i
         !copy_str(&list->arena, &copy->zone, before->zone) ||
         !copy_str(&list->arena, &copy->why, before->why))
         return UV_ENOMEM;
-    if (copy->address.ss_family == AF_UNSPEC)
+    if (copy->address.any.sa_family == AF_UNSPEC)
         ip_parse(copy->host, copy->port, &copy->address);
     list->count++;
     return 0;

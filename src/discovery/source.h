@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/str.h"
+#include "net/ip.h"
 
 /* As bad as they get, in order: an instance is as bad as its worst check. */
 enum discovered_status {
@@ -37,8 +38,8 @@ struct discovered {
     enum discovered_status status;
     struct str routes; /* which it claims, a line each (route_claims.h); empty: none */
     struct str why;    /* a short sentence on a status that is not passing; empty otherwise */
-    struct sockaddr_storage address; /* of `host`; AF_UNSPEC while it is a name */
-    uint64_t fingerprint; /* of the bytes that it was read from (known_entries.h); 0: unknown */
+    union ip_address address; /* of `host`; AF_UNSPEC while it is a name */
+    uint64_t fingerprint;     /* of the bytes that it was read from (known_entries.h); 0: unknown */
 };
 
 /* What a source knows at one time, in an order of its own, so that two lists can be compared. */

@@ -40,7 +40,7 @@ static int set_address(struct probe_curl *p, const struct health_rules *rules,
 {
     CURL *easy = p->transfer.easy;
     char url[4096], where[700], ip[INET6_ADDRSTRLEN] = "";
-    bool is_ipv6 = target->address.ss_family == AF_INET6;
+    bool is_ipv6 = target->address.any.sa_family == AF_INET6;
     const char *name = rules->sni ? rules->sni : target->host;
     bool is_bare_ipv6 = strchr(name, ':') && name[0] != '[';
     if (is_ipv6)

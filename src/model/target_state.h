@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "base/str.h"
+#include "net/ip.h"
 
 /* Why a target takes no traffic: bits of the health word; none of them: usable. health/board.h says
  * what they mean together, and only health/ sets them. */
@@ -64,7 +65,7 @@ struct target_state {
     const char *instance; /* Consul's service id; empty for a static target */
     const char *node;     /* Consul's node; empty for a static target */
     uint16_t port;
-    struct sockaddr_storage address;
+    union ip_address address;
     uint32_t worker_count;
     /* What balancing remembers of it; see balance/latency.h, outlier.h and slow_start.h. */
     _Atomic uint64_t latency;

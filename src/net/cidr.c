@@ -33,7 +33,7 @@ void cidr_take_address(const struct sockaddr *from, struct cidr_address *ret)
 
 bool cidr_read_address(struct str text, struct cidr_address *ret)
 {
-    struct sockaddr_storage address;
+    union ip_address address;
     if (!ip_parse(text, 0, &address))
         return false;
     cidr_take_address((const struct sockaddr *)&address, ret);

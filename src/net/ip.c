@@ -5,17 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct sockaddr_in *as_v4(struct sockaddr_storage *address)
-{
-    return (struct sockaddr_in *)(void *)address;
-}
-
-static struct sockaddr_in6 *as_v6(struct sockaddr_storage *address)
-{
-    return (struct sockaddr_in6 *)(void *)address;
-}
-
-bool ip_parse(struct str text, uint16_t port, struct sockaddr_storage *ret)
+bool ip_parse(struct str text, uint16_t port, union ip_address *ret)
 {
     if (text.len >= 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']')
         text = str_make(text.ptr + 1, text.len - 2);
@@ -26,11 +16,11 @@ bool ip_parse(struct str text, uint16_t port, struct sockaddr_storage *ret)
     memcpy(ip, text.ptr, text.len);
     ip[text.len] = '\0';
 
-    struct sockaddr_storage address = {0};
-    if (inet_pton(AF_INET, ip, &as_v4(&address)->sin_addr) == 1)
-        address.ss_family = AF_INET;
-    else if (inet_pton(AF_INET6, ip, &as_v6(&address)->sin6_addr) == 1)
-        address.ss_family = AF_INET6;
+    union ip_address address = {.v6 = {0}};
+    if (inet_pton(AF_INET, ip, &address.v4.sin_addr) == 1)
+        address.any.sa_family = AF_INET;
+    else if (inet_pton(AF_INET6, ip, &address.v6.sin6_addr) == 1)
+        address.any.sa_family = AF_INET6;
     else
         return false;
     ip_set_port(&address, port);
@@ -38,47 +28,43 @@ bool ip_parse(struct str text, uint16_t port, struct sockaddr_storage *ret)
     return true;
 }
 
-void ip_set_port(struct sockaddr_storage *address, uint16_t port)
+void ip_set_port(union ip_address *address, uint16_t port)
 {
-    if (address->ss_family == AF_INET6)
-        as_v6(address)->sin6_port = htons(port);
+    if (address->any.sa_family == AF_INET6)
+        address->v6.sin6_port = htons(port);
     else
-        as_v4(address)->sin_port = htons(port);
+        address->v4.sin_port = htons(port);
 }
 
-uint16_t ip_port(const struct sockaddr_storage *address)
+uint16_t ip_port(const union ip_address *address)
 {
-    if (address->ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+    if (address->any.sa_family == AF_INET6)
+        return ntohs(address->v6.sin6_port);
+    return ntohs(address->v4.sin_port);
 }
 
-int ip_compare(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+int ip_compare(const union ip_address *a, const union ip_address *b)
 {
-    if (a->ss_family != b->ss_family)
-        return a->ss_family == AF_INET6 ? 1 : b->ss_family == AF_INET6 ? -1 : 0;
+    if (a->any.sa_family != b->any.sa_family)
+        return a->any.sa_family == AF_INET6 ? 1 : b->any.sa_family == AF_INET6 ? -1 : 0;
     int order;
-    if (a->ss_family == AF_INET6)
-        order = memcmp(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr,
-                       &((const struct sockaddr_in6 *)(const void *)b)->sin6_addr,
-                       sizeof(struct in6_addr));
+    if (a->any.sa_family == AF_INET6)
+        order = memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(struct in6_addr));
     else
-        order = memcmp(&((const struct sockaddr_in *)(const void *)a)->sin_addr,
-                       &((const struct sockaddr_in *)(const void *)b)->sin_addr,
-                       sizeof(struct in_addr));
+        order = memcmp(&a->v4.sin_addr, &b->v4.sin_addr, sizeof(struct in_addr));
     return order ? order : (int)ip_port(a) - (int)ip_port(b);
 }
 
-bool ip_is_routable(const struct sockaddr_storage *address)
+bool ip_is_routable(const union ip_address *address)
 {
-    struct sockaddr_storage copy = *address;
+    union ip_address copy = *address;
     ip_set_port(&copy, 9); /* a datagram socket: connecting only looks the route up */
-    int fd = socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(address->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    socklen_t len =
-        address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    bool is_routable = connect(fd, (const struct sockaddr *)&copy, len) == 0;
+    socklen_t len = address->any.sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                                      : sizeof(struct sockaddr_in6);
+    bool is_routable = connect(fd, &copy.any, len) == 0;
     close(fd);
     return is_routable;
 }

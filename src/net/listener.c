@@ -11,6 +11,8 @@
 
 #include <uv.h> /* error codes only */
 
+#include "net/ip.h"
+
 #define BACKLOG_MAX 65535
 #define DEPTH_MAX 64      /* as of the setting ssl_verify_depth */
 #define DEFER_ACCEPT_S 60 /* how long the kernel holds a silent connection back */
@@ -37,7 +39,7 @@ static struct str cut_word(struct str *rest)
     return word;
 }
 
-static bool parse_v4(const char *host, uint16_t port, struct sockaddr_storage *ret)
+static bool parse_v4(const char *host, uint16_t port, union ip_address *ret)
 {
     struct sockaddr_in *in = (struct sockaddr_in *)ret;
     if (inet_pton(AF_INET, host, &in->sin_addr) != 1)
@@ -47,7 +49,7 @@ static bool parse_v4(const char *host, uint16_t port, struct sockaddr_storage *r
     return true;
 }
 
-static bool parse_v6(const char *host, uint16_t port, struct sockaddr_storage *ret)
+static bool parse_v6(const char *host, uint16_t port, union ip_address *ret)
 {
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
     if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1)
@@ -278,7 +280,7 @@ static int set_options(int fd, const struct listener_spec *spec, bool reuse_port
         rc = set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, DEFER_ACCEPT_S);
     if (rc == 0 && spec->is_kept_alive)
         rc = set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    if (rc == 0 && spec->address.ss_family == AF_INET6)
+    if (rc == 0 && spec->address.any.sa_family == AF_INET6)
         rc = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->is_v6_only);
     return rc;
 }
@@ -287,10 +289,10 @@ int listener_bind(const struct listener_spec *spec, bool reuse_port, int *ret_fd
 {
     assert(spec && ret_fd);
 
-    socklen_t len = spec->address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                        : sizeof(struct sockaddr_in);
+    socklen_t len = spec->address.any.sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                            : sizeof(struct sockaddr_in);
     int rc;
-    int fd = socket(spec->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(spec->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         rc = -errno;
         goto fail;

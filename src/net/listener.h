@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "net/ip.h"
 #include "net/tls_server.h"
 
 #define LISTENER_MAX 16
@@ -25,8 +26,8 @@ struct listener_clients {
 };
 
 struct listener_spec {
-    struct sockaddr_storage address; /* the port may be 0 in tests: the kernel chooses */
-    char text[64];                   /* "0.0.0.0:8000", as configured */
+    union ip_address address; /* the port may be 0 in tests: the kernel chooses */
+    char text[64];            /* "0.0.0.0:8000", as configured */
     uint16_t port;
     int backlog;                  /* for listen() */
     bool has_reuseport, has_bind; /* accepted for Kong's sake; weir always does both */

@@ -37,13 +37,13 @@ static bool read_port(struct str text, uint16_t *ret)
 }
 
 /* "TCP4 <source> <destination> <port> <port>": one space between them, addresses of that family. */
-static bool read_v1_addresses(struct str line, struct sockaddr_storage *ret_client)
+static bool read_v1_addresses(struct str line, union ip_address *ret_client)
 {
     struct str family = str_cut(&line, ' ');
     struct str source = str_cut(&line, ' ');
     struct str destination = str_cut(&line, ' ');
     struct str source_port = str_cut(&line, ' ');
-    struct sockaddr_storage client, server;
+    union ip_address client, server;
     uint16_t port, ignored;
     int wanted = str_equal(family, STR("TCP4"))   ? AF_INET
                  : str_equal(family, STR("TCP6")) ? AF_INET6
@@ -51,7 +51,7 @@ static bool read_v1_addresses(struct str line, struct sockaddr_storage *ret_clie
     if (wanted == AF_UNSPEC || !line.ptr || !read_port(source_port, &port) ||
         !read_port(line, &ignored) || memchr(source.ptr, '[', source.len) ||
         !ip_parse(source, port, &client) || !ip_parse(destination, 0, &server) ||
-        client.ss_family != wanted || server.ss_family != wanted)
+        client.any.sa_family != wanted || server.any.sa_family != wanted)
         return false;
     *ret_client = client;
     return true;
@@ -77,23 +77,23 @@ static enum proxy_protocol_result read_v1(const char *bytes, size_t len, struct 
 
 /* --- version 2 --- */
 
-static bool take_v4(const uint8_t *addresses, size_t len, struct sockaddr_storage *ret)
+static bool take_v4(const uint8_t *addresses, size_t len, union ip_address *ret)
 {
     struct sockaddr_in *client = (struct sockaddr_in *)(void *)ret;
     if (len < 12)
         return false;
-    *ret = (struct sockaddr_storage){.ss_family = AF_INET};
+    *ret = (union ip_address){.v6.sin6_family = AF_INET};
     memcpy(&client->sin_addr, addresses, 4);
     memcpy(&client->sin_port, addresses + 8, 2);
     return true;
 }
 
-static bool take_v6(const uint8_t *addresses, size_t len, struct sockaddr_storage *ret)
+static bool take_v6(const uint8_t *addresses, size_t len, union ip_address *ret)
 {
     struct sockaddr_in6 *client = (struct sockaddr_in6 *)(void *)ret;
     if (len < 36)
         return false;
-    *ret = (struct sockaddr_storage){.ss_family = AF_INET6};
+    *ret = (union ip_address){.v6.sin6_family = AF_INET6};
     memcpy(&client->sin6_addr, addresses, 16);
     memcpy(&client->sin6_port, addresses + 32, 2);
     return true;
@@ -144,8 +144,7 @@ struct address_pair {
     uint16_t client_port, server_port;
 };
 
-static struct address_pair pair_of(const struct sockaddr_storage *client,
-                                   const struct sockaddr_storage *server)
+static struct address_pair pair_of(const union ip_address *client, const union ip_address *server)
 {
     struct address_pair pair;
     cidr_take_address((const struct sockaddr *)client, &pair.client);
@@ -196,9 +195,8 @@ static size_t write_v2(const struct address_pair *pair, struct str server_name, 
     return (size_t)(at - out);
 }
 
-size_t proxy_protocol_write(enum proxy_protocol_version version,
-                            const struct sockaddr_storage *client,
-                            const struct sockaddr_storage *server, struct str server_name,
+size_t proxy_protocol_write(enum proxy_protocol_version version, const union ip_address *client,
+                            const union ip_address *server, struct str server_name,
                             char out[PROXY_PROTOCOL_WRITE_BYTES])
 {
     if (version == PROXY_PROTOCOL_NONE)

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/str.h"
+#include "net/ip.h"
 
 /* The longest header that is taken. Version 2 could have 64 KiB of extensions, which nobody sends.
  */
@@ -27,7 +28,7 @@ enum proxy_protocol_result {
 struct proxy_protocol {
     size_t len;      /* of the header: what follows is the client's */
     bool has_client; /* false: the balancer speaks for itself (health checks), or doesn't know */
-    struct sockaddr_storage client;
+    union ip_address client;
 };
 
 /* Reads the header that `bytes` begin with. On DONE *ret is set. */
@@ -42,9 +43,8 @@ enum proxy_protocol_version { PROXY_PROTOCOL_NONE = 0, PROXY_PROTOCOL_V1, PROXY_
 /* Writes a header for a TCP connection from `client` to `server`; where one of them is IPv6 and the
  * other not, the other is told as a mapped address. Version 2 tells `server_name` too (at most 255
  * bytes; empty: none). Returns its length; 0 for PROXY_PROTOCOL_NONE. */
-size_t proxy_protocol_write(enum proxy_protocol_version version,
-                            const struct sockaddr_storage *client,
-                            const struct sockaddr_storage *server, struct str server_name,
+size_t proxy_protocol_write(enum proxy_protocol_version version, const union ip_address *client,
+                            const union ip_address *server, struct str server_name,
                             char out[PROXY_PROTOCOL_WRITE_BYTES]);
 
 #endif

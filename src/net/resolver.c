@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "net/dns_zone.h"
+#include "net/ip.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define RESOLV_CONF_LOOK_MS 2000
@@ -36,7 +37,7 @@ struct resolver {
 
 struct family {
     struct resolver_family out;
-    struct sockaddr_storage *addresses; /* owned */
+    union ip_address *addresses; /* owned */
 };
 
 /* Lives until c-ares has called back for each part, whatever its user has been told meanwhile. */

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "net/dns_message.h"
+#include "net/ip.h"
 
 #define RESOLVER_MAX_ADDRESSES                                                                     \
     256 /* of one name and family; what a server lists beyond: left out */
@@ -39,7 +40,7 @@ enum resolver_family_state {
 
 struct resolver_family {
     enum resolver_family_state state;
-    const struct sockaddr_storage *addresses; /* port 0 */
+    const union ip_address *addresses; /* port 0 */
     unsigned count;
     uint32_t ttl_s; /* the shortest; 0 also for the hosts file */
 };

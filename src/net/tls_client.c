@@ -150,7 +150,7 @@ void tls_client_unref(struct tls_client *client)
 static bool set_name(const struct tls_client *client, SSL *ssl, struct str name)
 {
     char text[MAX_NAME_BYTES];
-    struct sockaddr_storage address;
+    union ip_address address;
     if (name.len == 0 || name.len >= sizeof(text))
         return !client->verifies; /* nobody in particular */
     memcpy(text, name.ptr, name.len);

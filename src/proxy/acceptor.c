@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/ip.h"
 #include "proxy/downstream.h"
 #include "proxy/relay.h"
 #include "proxy/worker_core.h"
@@ -94,12 +95,12 @@ void acceptors_resume(struct worker *worker)
 
 static uint16_t port_of_socket(const uv_tcp_t *tcp, uint16_t otherwise)
 {
-    struct sockaddr_storage address;
+    union ip_address address;
     int len = sizeof(address);
     if (uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &len))
         return otherwise;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    return ntohs(address.any.sa_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                                   : ((struct sockaddr_in *)&address)->sin_port);
 }
 
 int acceptor_open(struct worker *worker, struct acceptor *acceptor,

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "http/http2.h"
 #include "net/cidr.h"
+#include "net/ip.h"
 #include "net/proxy_protocol.h"
 #include "net/tls.h"
 #include "proxy/exchange.h"
@@ -421,7 +422,7 @@ static int set_peer(struct downstream *conn, const struct sockaddr *from)
 
 static int read_peer(struct downstream *conn)
 {
-    struct sockaddr_storage address;
+    union ip_address address;
     int len = sizeof(address);
     int rc = uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &len);
     return rc ? rc : set_peer(conn, (const struct sockaddr *)&address);

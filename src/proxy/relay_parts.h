@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "model/snapshot.h"
+#include "net/ip.h"
 #include "net/proxy_protocol.h"
 #include "net/stream.h"
 #include "proxy/client_address.h"
@@ -97,7 +98,7 @@ struct relay {
     bool is_trusted;               /* the peer is a proxy whose word on its clients is taken */
     enum protocol protocol;        /* what it turned out to be: tcp, tls or tls_passthrough */
     struct buf early;              /* what came before there was a target to give it to */
-    struct sockaddr_storage from, to;
+    union ip_address from, to;
     uint8_t peer_len;
     char peer[CLIENT_ADDRESS_BYTES];
     struct str server_name; /* owned; empty: none */

@@ -34,8 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(result != PROXY_PROTOCOL_MORE || size < PROXY_PROTOCOL_MAX_BYTES);
     if (result == PROXY_PROTOCOL_DONE) {
         MUST(whole.len > 0 && whole.len <= size && whole.len <= PROXY_PROTOCOL_MAX_BYTES);
-        MUST(!whole.has_client || whole.client.ss_family == AF_INET ||
-             whole.client.ss_family == AF_INET6);
+        MUST(!whole.has_client || whole.client.any.sa_family == AF_INET ||
+             whole.client.any.sa_family == AF_INET6);
     }
     for (size_t len = 0; len < size && len < 300; len++) {
         enum proxy_protocol_result early = read_copy(data, len, &part);

@@ -17,7 +17,7 @@ static struct admin_guard *guard_of(const char *origins)
 TEST(a_page_from_elsewhere_may_not_write)
 {
     struct admin_guard *guard = guard_of("https://a.example/path, http://b.example:8002");
-    struct sockaddr_storage from;
+    union ip_address from;
     struct guard_verdict verdict;
     assert_true(ip_parse(STR("127.0.0.1"), 1, &from));
     struct guard_question question = {.from = &from, .is_write = true, .action = "create"};

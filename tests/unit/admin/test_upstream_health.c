@@ -2,6 +2,7 @@
 #include "api.h"
 
 #include "model/endpoints.h"
+#include "net/ip.h"
 
 #define MAX_TARGETS 8
 
@@ -24,7 +25,7 @@ static void upstream_with(const char *body, const struct known *known, uint32_t 
 
     struct endpoint items[MAX_TARGETS];
     for (uint32_t i = 0; i < count; i++) {
-        struct sockaddr_storage address = {.ss_family = AF_INET};
+        union ip_address address = {.v6.sin6_family = AF_INET};
         if (uv_ip4_addr(known[i].ip, known[i].port, (struct sockaddr_in *)&address) != 0)
             assert_int_equal(
                 uv_ip6_addr(known[i].ip, known[i].port, (struct sockaddr_in6 *)&address), 0);

@@ -78,11 +78,11 @@ TEST(a_real_answer_is_understood)
     assert_int_equal(first->status, DISCOVERED_CRITICAL);
     expect_str(first->why, "check 'service:web-1' is critical: HTTP GET "
                            "http://10.0.0.7:5001/health: 500 INTERNAL SERVER ERROR Output: down");
-    assert_int_equal(first->address.ss_family, AF_INET);
+    assert_int_equal(first->address.any.sa_family, AF_INET);
     /* Without an address of its own it has the node's; without weights, one; without checks it is
      * fine. */
     expect_str(second->host, "fd00::2");
-    assert_int_equal(second->address.ss_family, AF_INET6);
+    assert_int_equal(second->address.any.sa_family, AF_INET6);
     assert_int_equal(second->weight, 1);
     assert_int_equal(second->weight_warning, 1);
     assert_int_equal(second->status, DISCOVERED_PASSING);

@@ -26,14 +26,14 @@ TEST(all_priorities_are_there)
     assert_int_equal(list->items[0].priority, 2);
     assert_int_equal(list->items[1].priority, 1);
     assert_int_equal(list->items[1].port, 81);
-    assert_int_equal(list->items[1].address.ss_family, AF_UNSPEC);
+    assert_int_equal(list->items[1].address.any.sa_family, AF_UNSPEC);
 }
 
 TEST(a_service_of_another_domain_has_its_addresses_there)
 {
     struct dns_service corp = {"0a000001.addr.dc1.corp", 80, 1, 1};
     list_of(&corp, 1);
-    assert_int_equal(list->items[0].address.ss_family, AF_UNSPEC);
+    assert_int_equal(list->items[0].address.any.sa_family, AF_UNSPEC);
     discovered_list_destroy(list);
     asked = "users.service.corp";
     list_of(&corp, 1);
@@ -62,7 +62,7 @@ TEST(consuls_names_of_addresses_are_decoded)
     assert_int_equal(list->count, 4);
     unsigned addresses = 0;
     for (uint32_t i = 0; i < list->count; i++)
-        addresses += list->items[i].address.ss_family != AF_UNSPEC;
+        addresses += list->items[i].address.any.sa_family != AF_UNSPEC;
     assert_int_equal(addresses, 2);
     assert_true(str_equal(list->items[2].host, STR("10.0.0.1")));
     assert_int_equal(list->items[2].weight, 5);

@@ -4,12 +4,12 @@
 
 TEST(literals_are_addresses_and_nothing_else_is)
 {
-    struct sockaddr_storage address;
+    union ip_address address;
     assert_true(ip_parse(STR("10.0.0.1"), 80, &address));
-    assert_int_equal(address.ss_family, AF_INET);
+    assert_int_equal(address.any.sa_family, AF_INET);
     assert_int_equal(ip_port(&address), 80);
     assert_true(ip_parse(STR("::1"), 81, &address));
-    assert_int_equal(address.ss_family, AF_INET6);
+    assert_int_equal(address.any.sa_family, AF_INET6);
     assert_int_equal(ip_port(&address), 81);
     assert_true(ip_parse(STR("[fd00::1]"), 82, &address));
 
@@ -23,7 +23,7 @@ TEST(literals_are_addresses_and_nothing_else_is)
 TEST(addresses_sort_by_family_number_and_port)
 {
     static const char *const ips[] = {"9.255.0.0", "10.0.0.1", "10.0.0.2", "::1", "fd00::1"};
-    struct sockaddr_storage a, b;
+    union ip_address a, b;
     for (int i = 0; i < 5; i++) {
         for (int j = 0; j < 5; j++) {
             ip_parse(str_of(ips[i]), 1, &a);

@@ -37,10 +37,10 @@ static void addresses_of_both_families_are_parsed(void **state)
     assert_int_equal(count, 2);
     assert_string_equal(specs[0].text, "0.0.0.0:8000");
     assert_int_equal(specs[0].port, 8000);
-    assert_int_equal(specs[0].address.ss_family, AF_INET);
+    assert_int_equal(specs[0].address.any.sa_family, AF_INET);
     assert_int_equal(ntohs(((struct sockaddr_in *)&specs[0].address)->sin_port), 8000);
     assert_string_equal(specs[1].text, "[::1]:8001");
-    assert_int_equal(specs[1].address.ss_family, AF_INET6);
+    assert_int_equal(specs[1].address.any.sa_family, AF_INET6);
     assert_int_equal(ntohs(((struct sockaddr_in6 *)&specs[1].address)->sin6_port), 8001);
 }
 

@@ -126,9 +126,9 @@ TEST(any_bytes_are_read_alike_however_they_come)
     replay(LLVMFuzzerTestOneInput, "proxy_protocol");
 }
 
-static struct sockaddr_storage address(const char *ip, uint16_t port)
+static union ip_address address(const char *ip, uint16_t port)
 {
-    struct sockaddr_storage made;
+    union ip_address made;
     assert_true(ip_parse(str_of(ip), port, &made));
     return made;
 }
@@ -136,7 +136,7 @@ static struct sockaddr_storage address(const char *ip, uint16_t port)
 static size_t write_header(enum proxy_protocol_version version, const char *client,
                            const char *server, const char *name, char *out)
 {
-    struct sockaddr_storage from = address(client, 4711), to = address(server, 443);
+    union ip_address from = address(client, 4711), to = address(server, 443);
     return proxy_protocol_write(version, &from, &to, str_of(name), out);
 }
 

@@ -21,7 +21,7 @@ static struct {
     enum resolver_family_state states[2];
     unsigned count;
     uint32_t ttl_s;
-    struct sockaddr_storage addresses[8];
+    union ip_address addresses[8];
     char host[128];
     uint16_t port, priority, weight;
 } result;
@@ -99,7 +99,7 @@ static void look_up(const char *name)
 
 static void expect_address(unsigned i, const char *ip)
 {
-    struct sockaddr_storage wanted;
+    union ip_address wanted;
     assert_true(ip_parse(str_of(ip), 0, &wanted));
     assert_int_equal(ip_compare(&result.addresses[i], &wanted), 0);
 }
