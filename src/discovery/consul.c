@@ -231,6 +231,14 @@ void consul_lost(struct consul *consul, struct consul_asker *asker, CURLcode res
     retry_later(consul, result == CURLE_COULDNT_CONNECT ? REFUSED_CAP_MS : RETRY_CAP_MS);
 }
 
+void consul_pass(struct consul *consul, const struct consul_asker *asker)
+{
+    if (consul->prober != asker)
+        return;
+    consul->prober = NULL;
+    on_retry(&consul->retry);
+}
+
 static unsigned free_connections(const struct consul *consul)
 {
     return (unsigned)consul->connections_max - CONNECTIONS_SPARE;

@@ -127,6 +127,9 @@ bool consul_broke_within(const struct consul *consul, uint64_t ms);
 /* The agent could not be asked: `asker` is parked, and called when it should try again. */
 void consul_lost(struct consul *consul, struct consul_asker *asker, CURLcode result,
                  const char *reason);
+/* `asker` may be called because it is to find out whether the agent is back: it leaves that to
+ * another, at once, and asks when it likes. */
+void consul_pass(struct consul *consul, const struct consul_asker *asker);
 
 /* How many watches are refused, or hold an answer that they don't believe yet; for the status. */
 void consul_count(struct consul *consul, int refused, int held);

@@ -78,6 +78,14 @@ void consul_meta_ask(struct consul_meta *meta, uint64_t index)
         read_at(meta, meta->free_ms);
 }
 
+/* The answer, or its failure, is here: how long Consul is left alone for what it has done. */
+static uint64_t ease_ms(const struct consul_meta *meta)
+{
+    uint64_t ms = (now_of(meta) - meta->started_ms) * EASE;
+    ms = ms < EASE_MAX_MS ? ms : EASE_MAX_MS;
+    return ms > PERIOD_MS ? ms : PERIOD_MS;
+}
+
 static void fail(struct consul_meta *meta, int status, const char *why)
 {
     if (!meta->is_failing)
@@ -86,14 +94,14 @@ static void fail(struct consul_meta *meta, int status, const char *why)
                  LOG_CSTR("effect", "new routes of meta alone are not seen; a tag 'weir' helps"));
     source_account_error(&meta->account, why, now_of(meta));
     meta->is_failing = true;
-    read_at(meta, now_of(meta) + PERIOD_MS +
-                      backoff_next_ms(&meta->backoff, RETRY_BASE_MS, RETRY_CAP_MS));
+    meta->free_ms =
+        now_of(meta) + ease_ms(meta) + backoff_next_ms(&meta->backoff, RETRY_BASE_MS, RETRY_CAP_MS);
+    read_at(meta, meta->free_ms);
 }
 
 static void take_answer(struct consul_meta *meta)
 {
     struct str body = buf_str(&meta->body);
-    uint64_t now_ms = now_of(meta), ease_ms = (now_ms - meta->started_ms) * EASE;
     json_t *services = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_ALLOW_NUL, NULL);
     if (!json_is_array(services)) {
         json_decref(services);
@@ -105,16 +113,24 @@ static void take_answer(struct consul_meta *meta)
     if (meta->is_failing)
         log_info("consul's services are searched by meta again");
     meta->is_failing = false;
-    source_account_answer(&meta->account, now_ms);
+    source_account_answer(&meta->account, now_of(meta));
     meta->is_known = true;
     meta->known_count = json_array_size(services);
-    ease_ms = ease_ms < EASE_MAX_MS ? ease_ms : EASE_MAX_MS;
-    meta->free_ms = now_ms + (ease_ms > PERIOD_MS ? ease_ms : PERIOD_MS);
+    meta->free_ms = now_of(meta) + ease_ms(meta);
     meta->on_services(meta->owner, services);
     json_decref(services);
     bool is_old = meta->head.has_index && meta->head.index < meta->wanted_index;
     if (meta->is_due || is_old)
         read_at(meta, meta->free_ms);
+}
+
+/* Consul, or a proxy before it, took the question and was too slow for it: of the agent that says
+ * nothing, since this is the dearest question there is. */
+static bool is_too_slow(const struct curl_transfer *transfer, CURLcode result)
+{
+    long sent_bytes = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent_bytes);
+    return result == CURLE_OPERATION_TIMEDOUT && sent_bytes > 0;
 }
 
 static void on_done(struct curl_transfer *transfer, CURLcode result)
@@ -124,6 +140,10 @@ static void on_done(struct curl_transfer *transfer, CURLcode result)
     if (result == CURLE_WRITE_ERROR) {
         consul_answered(meta->consul, transfer);
         fail(meta, 200, "the answer is too large");
+        return;
+    }
+    if (is_too_slow(transfer, result)) {
+        fail(meta, 0, "no answer in time");
         return;
     }
     if (result != CURLE_OK) {
@@ -166,7 +186,8 @@ static int on_new_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 static void on_agent_back(struct consul_asker *asker)
 {
     struct consul_meta *meta = LIST_ENTRY(asker, struct consul_meta, asker);
-    read_at(meta, 0);
+    consul_pass(meta->consul, asker); /* all would wait for this search */
+    read_at(meta, meta->free_ms);
 }
 
 static void on_token(struct consul_asker *asker)

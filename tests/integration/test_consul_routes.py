@@ -113,18 +113,22 @@ def test_a_sidecar_with_its_services_meta_claims_nothing(weir, consul, new_backe
     assert not weir.log("consul route not made")
 
 
-def test_a_consul_that_cant_be_searched_by_meta_is_named_and_tags_go_on(new_weir, consul,
-                                                                       new_backend):
-    def all_but_the_search(request, _connection):
+def all_but_the_search(consul, refusal):
+    """A script: what Consul answers, but refusal[0] to a search by meta; None swallows it."""
+    def answer_to(request, _connection):
         if request.target.startswith("/v1/internal/"):
             return refusal[0]
         answer = requests.get(f"http://{consul.address}{request.target}", timeout=90)
         head = {name: value for name, value in answer.headers.items()
                 if name.startswith("X-Consul")}
         return response(answer.status_code, head, answer.content)
+    return answer_to
 
+
+def test_a_consul_that_cant_be_searched_by_meta_is_named_and_tags_go_on(new_weir, consul,
+                                                                       new_backend):
     refusal = [response(403, body=b"not for you")]
-    proxy = new_backend("proxy", all_but_the_search)
+    proxy = new_backend("proxy", all_but_the_search(consul, refusal))
     weir = new_weir(CONSUL_ADDR=proxy.address, CONSUL_ROUTES="on")
     register(consul, "quiet", new_backend("quiet"), Meta={"weir-route": "/quiet"})
     register(consul, "tagged", new_backend("tagged"), "weir.route=/tagged")
@@ -138,6 +142,19 @@ def test_a_consul_that_cant_be_searched_by_meta_is_named_and_tags_go_on(new_weir
         register(consul, "again", new_backend("again"), "weir.route=/again")
     wait_for(weir, "/again", "again")
     assert who(weir, "/quiet") == 404
+
+
+def test_a_search_without_an_answer_is_no_consul_that_is_away(new_weir, consul, new_backend):
+    register(consul, "tagged", new_backend("tagged"), "weir.route=/tagged")
+    proxy = new_backend("proxy", all_but_the_search(consul, [None]))
+    weir = new_weir(CONSUL_ADDR=proxy.address, CONSUL_ROUTES="on")
+    wait_for(weir, "/tagged", "tagged")
+    eventually(lambda: weir.log("consul's services can't be searched by meta"), within=60)
+    searched = count_searches(proxy)
+    register(consul, "again", new_backend("again"), "weir.route=/again")
+    wait_for(weir, "/again", "again")
+    assert count_searches(proxy) == searched  # others' answers don't hasten the next
+    assert not weir.log("consul unreachable")
 
 
 def test_without_the_setting_tags_are_tags(new_weir, consul, new_backend):
