@@ -16,12 +16,18 @@
 #define MAX_AGE_S 604800    /* a week: older targets are no better than none */
 #define RENEW_MS 3600000    /* where nothing changes, what is known does not grow old in the file */
 #define FORMAT 1
+/* What was known of a source that nobody uses any more: */
+#define KEPT_S 21600 /* six hours: a rollback, or a sync that takes away and puts back */
+#define KEPT_MAX 10000
+#define KEPT_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
 /* {"format": 1, "sources": {key: {"at": <seconds>, "targets": [{…}, …]}}} */
 struct saved {
     uv_loop_t *loop;
     char *path, *new_path; /* owned */
-    json_t *sources;       /* owned; as read at the start; NULL: nothing */
+    json_t *sources;       /* owned; as read at the start */
+    json_t *kept;          /* owned; {key: [<until>, <entry as text>]}, the oldest first */
+    size_t kept_bytes;
     saved_collect_cb collect;
     void *owner;
     uv_timer_t timer;
@@ -45,7 +51,7 @@ static void read_file(struct saved *saved)
     json_t *root = json_load_file(saved->path, 0, &wrong);
     json_t *sources = json_object_get(root, "sources");
     if (json_integer_value(json_object_get(root, "format")) == FORMAT && json_is_object(sources))
-        saved->sources = json_incref(sources);
+        json_object_update(saved->sources, sources);
     else if (root || access(saved->path, F_OK) == 0)
         log_warn("saved targets not used", LOG_CSTR("path", saved->path),
                  LOG_CSTR("why", root ? "it is no file of targets" : wrong.text));
@@ -120,24 +126,90 @@ void saved_each_claiming(const struct saved *saved, void (*on_key)(void *arg, st
     }
 }
 
-static const json_t *find_entry(const struct saved *saved, struct str key)
+/* --- of sources that nobody uses --- */
+
+static const char *kept_text(const json_t *kept)
+{
+    return json_string_value(json_array_get(kept, 1));
+}
+
+static size_t kept_size(const char *key, const json_t *kept)
+{
+    return strlen(key) + json_string_length(json_array_get(kept, 1));
+}
+
+static void forget(struct saved *saved, const char *key)
+{
+    const json_t *kept = json_object_get(saved->kept, key);
+    if (!kept)
+        return;
+    saved->kept_bytes -= kept_size(key, kept);
+    json_object_del(saved->kept, key);
+}
+
+static bool is_over(const json_t *kept)
+{
+    return json_integer_value(json_array_get(kept, 0)) < time(NULL);
+}
+
+/* An object's keys are in the order in which they came. */
+static void forget_oldest(struct saved *saved)
+{
+    void *oldest;
+    while ((oldest = json_object_iter(saved->kept)) &&
+           (json_object_size(saved->kept) > KEPT_MAX || saved->kept_bytes > KEPT_MAX_BYTES ||
+            is_over(json_object_iter_value(oldest)))) {
+        char *key = strdup(json_object_iter_key(oldest)); /* the object's own is freed with it */
+        if (!key)
+            return;
+        forget(saved, key);
+        free(key);
+    }
+}
+
+static void keep(struct saved *saved, const char *key, struct str text)
+{
+    forget(saved, key);
+    json_t *kept = json_pack("[I, s%]", (json_int_t)(time(NULL) + KEPT_S), text.ptr, text.len);
+    if (!kept || json_object_set_new(saved->kept, key, kept))
+        return; /* it takes `kept` over even so */
+    saved->kept_bytes += kept_size(key, kept);
+    forget_oldest(saved);
+}
+
+/* What was read at the start, or kept since. Owned; NULL: nothing. */
+static json_t *find_entry(const struct saved *saved, struct str key)
 {
     char *name = str_dup(key);
-    const json_t *entry = name ? json_object_get(saved->sources, name) : NULL;
+    json_t *entry = name ? json_incref(json_object_get(saved->sources, name)) : NULL;
+    const json_t *kept = name ? json_object_get(saved->kept, name) : NULL;
+    if (!entry && kept && !is_over(kept))
+        entry = json_loads(kept_text(kept), 0, NULL);
     free(name);
     return entry;
 }
 
-struct discovered_list *saved_find(const struct saved *saved, struct str key)
+/* From now on it is like what was read at the start: there until the source tells by itself. */
+static void hold(struct saved *saved, struct str key, json_t *entry)
 {
-    const json_t *entry = find_entry(saved, key);
-    struct discovered_list *list;
-    if (!entry || is_too_old(entry) || discovered_list_create(&list))
-        return NULL;
-    if (read_targets(json_object_get(entry, "targets"), list) || list->count == 0) {
+    char *name = str_dup(key);
+    if (name && !json_object_set(saved->sources, name, entry))
+        forget(saved, name);
+    free(name);
+}
+
+struct discovered_list *saved_find(struct saved *saved, struct str key)
+{
+    json_t *entry = find_entry(saved, key);
+    struct discovered_list *list = NULL;
+    if (entry && !is_too_old(entry) && !discovered_list_create(&list) &&
+        (read_targets(json_object_get(entry, "targets"), list) || list->count == 0)) {
         discovered_list_destroy(list);
-        return NULL;
+        list = NULL;
     }
+    if (list)
+        hold(saved, key, entry);
+    json_decref(entry);
     return list;
 }
 
@@ -177,44 +249,68 @@ static int on_json(const char *bytes, size_t len, void *arg)
 }
 
 /* Takes `value` over. */
-static int put_json(struct saved *saved, json_t *value)
+static int put_json(struct buf *text, json_t *value)
 {
-    int rc = json_dump_callback(value, on_json, &saved->next, JSON_COMPACT | JSON_ENCODE_ANY);
+    int rc = json_dump_callback(value, on_json, text, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
     return rc;
 }
 
-static int put_targets(struct saved *saved, const struct source *source)
+static int put_targets(struct buf *text, const struct saved *saved, const struct source *source)
 {
-    int rc =
-        buf_printf(&saved->next, "{\"at\":%lld,\"targets\":[", (long long)heard_at(saved, source));
+    int rc = buf_printf(text, "{\"at\":%lld,\"targets\":[", (long long)heard_at(saved, source));
     for (uint32_t i = 0; !rc && i < source->last->count; i++) {
-        rc = i > 0 ? buf_append(&saved->next, ",", 1) : 0;
+        rc = i > 0 ? buf_append(text, ",", 1) : 0;
         if (!rc)
-            rc = put_json(saved, target_to_json(&source->last->items[i]));
+            rc = put_json(text, target_to_json(&source->last->items[i]));
     }
-    return rc ? rc : buf_append(&saved->next, "]}", 2);
+    return rc ? rc : buf_append(text, "]}", 2);
+}
+
+static bool is_heard(const struct source *source)
+{
+    return source->last && !source->is_saved;
 }
 
 void saved_put(struct saved *saved, const struct source *source)
 {
-    bool is_heard = source->last && !source->is_saved;
-    const json_t *old = find_entry(saved, str_of(source->key));
-    if (saved->put_error || (!is_heard && !old))
+    struct buf *text = &saved->next;
+    json_t *old = find_entry(saved, str_of(source->key));
+    if (saved->put_error || (!is_heard(source) && !old)) {
+        json_decref(old);
         return;
+    }
     int rc = 0;
-    if (saved->next.data[saved->next.end - 1] != '{')
-        rc = buf_append(&saved->next, ",", 1);
+    if (text->data[text->end - 1] != '{')
+        rc = buf_append(text, ",", 1);
     if (!rc)
-        rc = put_json(saved, json_string(source->key));
+        rc = put_json(text, json_string(source->key));
     if (!rc)
-        rc = buf_append(&saved->next, ":", 1);
+        rc = buf_append(text, ":", 1);
     if (!rc)
-        rc = is_heard ? put_targets(saved, source)
-                      : put_json(saved, json_incref((json_t *)(uintptr_t)old)); /* its age stays */
-    if (is_heard)
-        json_object_del(saved->sources, source->key); /* it is never asked for again */
+        rc = is_heard(source) ? put_targets(text, saved, source)
+                              : put_json(text, json_incref(old)); /* its age stays */
+    json_decref(old);
+    if (is_heard(source)) { /* it tells by itself, until it is released */
+        json_object_del(saved->sources, source->key);
+        forget(saved, source->key);
+    }
     saved->put_error = rc;
+}
+
+void saved_keep(struct saved *saved, const struct source *source)
+{
+    json_t *read = source->is_saved ? json_object_get(saved->sources, source->key) : NULL;
+    if (!is_heard(source) && !read)
+        return;
+    struct buf text;
+    buf_init(&text, KEPT_MAX_BYTES);
+    int rc = read ? put_json(&text, json_incref(read)) : put_targets(&text, saved, source);
+    json_object_del(saved->sources, source->key);
+    forget(saved, source->key);
+    if (!rc && source->last->count > 0)
+        keep(saved, source->key, buf_str(&text));
+    buf_deinit(&text);
 }
 
 static int write_all(int fd, const char *bytes, size_t len)
@@ -252,6 +348,7 @@ static void on_timer_closed(uv_handle_t *handle)
     void (*closed)(void *) = saved->closed;
     void *arg = saved->closed_arg;
     json_decref(saved->sources);
+    json_decref(saved->kept);
     buf_deinit(&saved->next);
     free(saved->path);
     free(saved->new_path);
@@ -289,6 +386,7 @@ static void collect(struct saved *saved)
     saved->put_error = buf_printf(&saved->next, "{\"format\":%d,\"sources\":{", FORMAT);
     if (!saved->put_error)
         saved->collect(saved->owner);
+    forget_oldest(saved);
     if (saved->put_error || buf_append(&saved->next, "}}", 2))
         buf_deinit(&saved->next); /* without memory; the file stays as it is */
     write_next(saved);
@@ -324,7 +422,12 @@ int saved_create(uv_loop_t *loop, const char *data_dir, saved_collect_cb collect
         return UV_ENOMEM;
     if (asprintf(&saved->path, "%s/discovery.json", data_dir) < 0)
         saved->path = NULL;
-    if (!saved->path || asprintf(&saved->new_path, "%s.new", saved->path) < 0) {
+    saved->sources = json_object();
+    saved->kept = json_object();
+    if (!saved->path || !saved->sources || !saved->kept ||
+        asprintf(&saved->new_path, "%s.new", saved->path) < 0) {
+        json_decref(saved->sources);
+        json_decref(saved->kept);
         free(saved->path);
         free(saved);
         return UV_ENOMEM;

@@ -1,11 +1,13 @@
 /* saved.h - the last known targets of sources, kept in a file of the data folder for a start while
- * Consul is away.
+ * Consul is away; and in memory those of sources that nobody uses any more, for when they are used
+ * again while it is.
  *
  * A change is written a second later, by a thread of libuv's pool, to a new file that then takes
  * the place of the old one.
  *
  * Thread: the control loop. Memory: owns what it has read, until the source has spoken itself. What
- * is to be written is text at once: as a tree it would be several times what is known. */
+ * is to be written, or is kept, is text at once: as a tree it would be several times what is known.
+ */
 #ifndef DISCOVERY_SAVED_H
 #define DISCOVERY_SAVED_H
 
@@ -31,8 +33,12 @@ void saved_close(struct saved *saved, void (*closed)(void *arg), void *arg);
 
 /* The targets that a source had, unless they are older than a week; the caller owns the list. NULL:
  * none. */
-struct discovered_list *saved_find(const struct saved *saved, struct str key);
-/* Each source that had targets which claim routes, by its key, unless it is older than that. */
+struct discovered_list *saved_find(struct saved *saved, struct str key);
+/* The source is about to be closed: what it knows is kept for saved_find, for six hours, unless it
+ * is too much for that (10,000 sources, 16 MiB): then the oldest goes. */
+void saved_keep(struct saved *saved, const struct source *source);
+/* Each source that at the start had targets which claim routes, by its key, unless it is older than
+ * that. */
 void saved_each_claiming(const struct saved *saved, void (*on_key)(void *arg, struct str key),
                          void *arg);
 /* Within saved_collect_cb: writes what the source knows now, or what was read of it. */

@@ -430,6 +430,8 @@ void sources_release(struct sources *sources, struct source *source)
     if (--source->use_count > 0)
         return;
     map_remove(&sources->by_key, str_of(source->key));
+    if (sources->saved && source->kind == SOURCE_CONSUL)
+        saved_keep(sources->saved, source);
     close_source(sources, source);
 }
 

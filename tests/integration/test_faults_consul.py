@@ -490,6 +490,21 @@ class TestLife:
         weir.start()
         wait_until_only(weir, ["a", "b"])
 
+    def test_what_is_removed_and_put_back_while_consul_is_away_has_its_targets(
+            self, new_weir, consul, new_backend):
+        weir = new_weir(CONSUL_ADDR=consul.address)
+        weir.serve("web", "http://web")
+        consul.register("web", new_backend("a").port, id="a")
+        wait_until_only(weir, ["a"])
+        consul.stop()
+        eventually(lambda: weir.log("consul unreachable"))
+        for _ in range(2):  # the second time its targets are such as were kept already
+            weir.admin.delete("/routes/web")
+            weir.admin.delete("/services/web")
+            eventually(lambda: not weir.admin.get("/discovery").json()["data"])
+            weir.serve("web", "http://web")
+            wait_until_only(weir, ["a"])
+
     @pytest.mark.skipif(os.uname().machine != "x86_64", reason="ptrace's numbers")
     def test_fault_60_a_control_thread_that_stands_still_stops_no_traffic(self, new_weir, consul,
                                                                           new_backend, tmp_path):

@@ -191,8 +191,98 @@ TEST(what_makes_no_sense_or_is_old_is_not_used)
     }
 }
 
+static void hear(void)
+{
+    saved_touch(saved);
+    saved_flush(saved);
+}
+
+/* The source is closed, and another of the same key is there that has heard nothing. */
+static struct discovered_list *release_and_find(void)
+{
+    saved_keep(saved, &source);
+    discovered_list_destroy(source.last);
+    source.last = NULL;
+    return saved_find(saved, str_of(source.key));
+}
+
+TEST(what_a_source_heard_is_there_when_it_is_used_again)
+{
+    open_saved();
+    know_two();
+    hear();
+    assert_null(saved_find(saved, str_of(source.key)));
+    source.last = release_and_find();
+    assert_non_null(source.last);
+    assert_int_equal(source.last->count, 2);
+    source.is_saved = true;
+    assert_in_range(written_age(), time(NULL) - 100, time(NULL));
+    source.last = release_and_find(); /* though nobody has spoken since */
+    assert_non_null(source.last);
+    source.is_saved = false;
+    hear();
+    assert_null(saved_find(saved, str_of(source.key)));
+}
+
+TEST(a_source_that_had_no_targets_at_last_has_none_when_it_is_used_again)
+{
+    open_saved();
+    know_two();
+    saved_keep(saved, &source);
+    discovered_list_destroy(source.last);
+    assert_int_equal(discovered_list_create(&source.last), 0);
+    assert_null(release_and_find());
+}
+
+TEST(of_too_many_sources_that_are_not_used_the_oldest_are_forgotten)
+{
+    enum { COUNT = 10010 };
+    char key[32];
+    struct discovered_list *list;
+    open_saved();
+    know_two();
+    struct source many = {.state = SOURCE_KNOWN, .key = key, .last = source.last};
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(key, sizeof(key), "consul\n%d\n", i);
+        saved_keep(saved, &many);
+    }
+    assert_null(saved_find(saved, STR("consul\n0\n")));
+    assert_null(saved_find(saved, STR("consul\n9\n")));
+    assert_non_null(list = saved_find(saved, str_of(key)));
+    discovered_list_destroy(list);
+    assert_non_null(list = saved_find(saved, STR("consul\n10\n")));
+    discovered_list_destroy(list);
+}
+
+TEST(of_too_many_bytes_that_are_not_used_the_oldest_are_forgotten)
+{
+    static char why[1 << 20];
+    memset(why, 'x', sizeof(why));
+    char key[32];
+    struct discovered_list *list;
+    open_saved();
+    assert_int_equal(discovered_list_create(&source.last), 0);
+    const struct discovered item = {
+        .host = STR("10.0.0.1"), .port = 80, .why = str_make(why, sizeof(why))};
+    assert_int_equal(discovered_list_add(source.last, &item), 0);
+    struct source many = {.state = SOURCE_KNOWN, .key = key, .last = source.last};
+    for (int i = 0; i < 20; i++) {
+        snprintf(key, sizeof(key), "consul\n%d\n", i);
+        saved_keep(saved, &many);
+    }
+    assert_null(saved_find(saved, STR("consul\n4\n")));
+    assert_non_null(list = saved_find(saved, STR("consul\n5\n")));
+    discovered_list_destroy(list);
+    assert_non_null(list = saved_find(saved, str_of(key)));
+    discovered_list_destroy(list);
+}
+
 #define TS(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 RUN(TS(what_was_known_is_there_after_a_restart), TS(a_change_is_written_by_itself),
     TS(what_never_changes_does_not_grow_old), TS(the_age_is_that_of_consuls_last_word),
-    TS(what_is_only_saved_keeps_its_age), TS(what_makes_no_sense_or_is_old_is_not_used))
+    TS(what_is_only_saved_keeps_its_age), TS(what_makes_no_sense_or_is_old_is_not_used),
+    TS(what_a_source_heard_is_there_when_it_is_used_again),
+    TS(a_source_that_had_no_targets_at_last_has_none_when_it_is_used_again),
+    TS(of_too_many_sources_that_are_not_used_the_oldest_are_forgotten),
+    TS(of_too_many_bytes_that_are_not_used_the_oldest_are_forgotten))
