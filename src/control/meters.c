@@ -12,7 +12,7 @@
 
 void meters_init(struct meters *meters, uint32_t worker_count)
 {
-    *meters = (struct meters){.worker_count = worker_count};
+    *meters = (struct meters){.worker_count = worker_count, .by_labels.borrows_keys = true};
 }
 
 static void let_go(struct map *by_labels)
@@ -47,10 +47,9 @@ static struct meter *want(struct meters *meters, struct str service, struct str 
         goto done;
     if ((meter = map_get(&meters->by_labels, buf_str(&key))))
         goto done;
-    if (meter_create(service, route, meters->worker_count, &meter))
+    if (meter_create(service, route, is_of_streams, meters->worker_count, &meter))
         goto done;
-    meter->is_of_streams = is_of_streams;
-    if (map_put(&meters->by_labels, buf_str(&key), meter, NULL)) {
+    if (map_put(&meters->by_labels, meter_labels(meter), meter, NULL)) {
         meter_unref(meter);
         meter = NULL;
     }
@@ -75,7 +74,7 @@ static struct meter *had(const struct snapshot *before, uint32_t *at,
         *at = i + 1;
         struct meter *meter = before->routes[i].meter;
         bool is_same =
-            meter && str_equal(str_of(meter->service), label_of_service(&snapshot->routes[index]));
+            meter && str_equal(meter_service(meter), label_of_service(&snapshot->routes[index]));
         return is_same ? meter : NULL;
     }
     return NULL;
@@ -83,7 +82,7 @@ static struct meter *had(const struct snapshot *before, uint32_t *at,
 
 static void forget_unnamed(struct meters *meters)
 {
-    struct map named = {0};
+    struct map named = {.borrows_keys = true};
     struct str key;
     void *value;
     for (size_t at = 0; map_each(&meters->by_labels, &at, &key, &value);) {
@@ -127,8 +126,8 @@ enum label { LABEL_SERVICE = 0, LABEL_ROUTE, LABEL_WORKSPACE, LABEL_COUNT };
 
 static void fill_labels(const struct meter *meter, struct metrics_label labels[LABEL_COUNT])
 {
-    labels[LABEL_SERVICE] = (struct metrics_label){"service", str_of(meter->service)};
-    labels[LABEL_ROUTE] = (struct metrics_label){"route", str_of(meter->route)};
+    labels[LABEL_SERVICE] = (struct metrics_label){"service", meter_service(meter)};
+    labels[LABEL_ROUTE] = (struct metrics_label){"route", meter_route(meter)};
     labels[LABEL_WORKSPACE] = (struct metrics_label){"workspace", STR("default")};
 }
 

@@ -15,7 +15,7 @@
 #define METERS_MAX 20000
 
 struct meters {
-    struct map by_labels; /* service, newline, route, newline if of streams → struct meter */
+    struct map by_labels; /* meter_labels() → its meter */
     uint32_t worker_count;
     uint32_t round; /* of meters_attach */
 };

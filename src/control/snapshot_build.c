@@ -90,15 +90,24 @@ static void unref_route(void *made)
     compiled_route_unref(made);
 }
 
+/* That of the row, or NULL. The one that was found last has its id, too. */
+static struct compiled_service *look_up_service(const struct build *build,
+                                                const struct compiled_route *route)
+{
+    json_t *named = route->service ? NULL : packed_row_get(route->row, "service");
+    struct str id = route->service ? route->service->service.id : row_text(named, "id");
+    size_t at = row_cache_find(&build->services, id);
+    json_decref(named);
+    return at < build->services.count ? build->services.entries[at].made : NULL;
+}
+
 /* The one that was found last is still the one, unless it has been compiled anew. */
 static const struct service *find_service(const struct build *build, struct compiled_route *route)
 {
     if (!route->service || route->service->build != build->number) {
-        size_t at = row_cache_find(&build->services, route->service_id);
+        struct compiled_service *found = look_up_service(build, route);
         compiled_service_unref(route->service);
-        route->service = at < build->services.count
-                             ? compiled_service_ref(build->services.entries[at].made)
-                             : NULL;
+        route->service = found ? compiled_service_ref(found) : NULL;
     }
     return route->service && route->service->is_enabled
                ? &build->snapshot->services[route->service->place]
@@ -111,7 +120,7 @@ static struct compiled_route *take_route(struct build *build, const struct packe
     if (old)
         return old;
     json_t *row = packed_row_unpack(packed);
-    struct compiled_route *compiled = row ? compiled_route_create(row) : NULL;
+    struct compiled_route *compiled = row ? compiled_route_create(packed, row) : NULL;
     json_decref(row);
     return compiled && row_cache_add(&build->routes, packed, compiled) == 0 ? compiled : NULL;
 }
@@ -126,7 +135,7 @@ static int compile_route(void *arg, const struct packed_row *row)
     if (!(compiled->route.protocols & (PLUGIN_REQUEST_PROTOCOLS | STREAM_PROTOCOLS)))
         return 0; /* UDP routes have no listener yet */
     const struct service *service = NULL;
-    if (compiled->service_id.len > 0 && !(service = find_service(build, compiled)))
+    if (compiled->has_service && !(service = find_service(build, compiled)))
         return 0; /* its service is disabled: the route does not exist for traffic */
 
     struct route *route = &snapshot->routes[snapshot->route_count];

@@ -52,13 +52,12 @@ static void measure_peers(const json_t *peers, struct room *room)
 static struct room measure(const json_t *row)
 {
     static const char *const lists[] = {"methods", "hosts", "paths", "snis"};
-    struct room room = {.texts = row_text(row, "id").len + 1 + row_text(row, "name").len + 1};
+    struct room room = {.texts = row_text(row, "name").len + 1};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         measure_list(json_object_get(row, lists[i]), &room);
     measure_headers(json_object_get(row, "headers"), &room);
     measure_peers(json_object_get(row, "sources"), &room);
     measure_peers(json_object_get(row, "destinations"), &room);
-    room.texts += row_text(json_object_get(row, "service"), "id").len + 1;
     return room;
 }
 
@@ -181,7 +180,7 @@ static void fill(struct compiled_route *compiled, struct packer *packer, const j
 {
     struct route *route = &compiled->route;
     *route = (struct route){
-        .id = pack(packer, row_text(row, "id")),
+        .id = str_make(packed_row_id(compiled->row), compiled->row->id_len),
         .name = pack(packer, row_text(row, "name")),
         .protocols = protocols_of(row),
         .https_redirect_status_code =
@@ -202,10 +201,10 @@ static void fill(struct compiled_route *compiled, struct packer *packer, const j
     route->sources = pack_peers(packer, json_object_get(row, "sources"), &route->source_count);
     route->destinations =
         pack_peers(packer, json_object_get(row, "destinations"), &route->destination_count);
-    compiled->service_id = pack(packer, row_text(json_object_get(row, "service"), "id"));
+    compiled->has_service = row_text(json_object_get(row, "service"), "id").len > 0;
 }
 
-struct compiled_route *compiled_route_create(const json_t *row)
+struct compiled_route *compiled_route_create(const struct packed_row *packed, const json_t *row)
 {
     struct room room = measure(row);
     struct compiled_route *compiled = malloc(sizeof(*compiled) + room.arrays + room.texts);
@@ -214,6 +213,7 @@ struct compiled_route *compiled_route_create(const json_t *row)
     struct packer packer = {.array = (char *)(compiled + 1)};
     packer.text = packer.array + room.arrays;
     atomic_init(&compiled->refs, 1);
+    compiled->row = packed_row_ref(packed);
     compiled->service = NULL;
     fill(compiled, &packer, row);
     return compiled;
@@ -230,5 +230,6 @@ void compiled_route_unref(struct compiled_route *compiled)
     if (!compiled || atomic_fetch_sub_explicit(&compiled->refs, 1, memory_order_acq_rel) != 1)
         return;
     compiled_service_unref(compiled->service);
+    packed_row_unref(compiled->row);
     free(compiled);
 }

@@ -2,7 +2,7 @@
  * next for as long as the row stays (row_cache.h).
  *
  * Thread: made by control, then immutable; the last snapshot that holds it may go on any thread.
- * Memory: one block with all its texts. */
+ * Memory: one block with all its texts but the id, which is the row's. */
 #ifndef MODEL_COMPILED_ROUTE_H
 #define MODEL_COMPILED_ROUTE_H
 
@@ -11,17 +11,20 @@
 
 #include <jansson.h>
 
+#include "model/packed_row.h"
 #include "model/snapshot.h"
 
 struct compiled_route {
     _Atomic uint32_t refs;
+    bool has_service;
+    struct packed_row *row;           /* a reference; the route's id is in it */
     struct route route;               /* without its service and meter, which are the snapshot's */
-    struct str service_id;            /* empty: none */
-    struct compiled_service *service; /* control's: what was found by that last; a reference */
+    struct compiled_service *service; /* control's: what was found last; a reference, or NULL */
 };
 
-/* With one reference; NULL when memory is short. Copies all it needs of the row. */
-struct compiled_route *compiled_route_create(const json_t *row);
+/* With one reference; NULL when memory is short. `row` is what `packed` holds: it is copied, as far
+ * as it is needed, and `packed` kept. */
+struct compiled_route *compiled_route_create(const struct packed_row *packed, const json_t *row);
 struct compiled_route *compiled_route_ref(struct compiled_route *compiled);
 void compiled_route_unref(struct compiled_route *compiled); /* NULL is fine */
 

@@ -1,6 +1,7 @@
 #include "model/meter.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <uv.h> /* error codes only */
 
@@ -12,29 +13,49 @@ static const uint32_t latency_bounds[METER_LATENCY_BOUNDS] = {
 const struct metrics_shape meter_gateway_shape = {gateway_bounds, METER_GATEWAY_BOUNDS};
 const struct metrics_shape meter_latency_shape = {latency_bounds, METER_LATENCY_BOUNDS};
 
-/* Behind the block, terminated. */
-static const char *put_text(char **at, struct str text)
+static char *put(char *at, struct str text)
 {
-    char *own = *at;
     if (text.len > 0)
-        memcpy(own, text.ptr, text.len);
-    *at += text.len + 1;
-    return own;
+        memcpy(at, text.ptr, text.len);
+    return at + text.len;
 }
 
-int meter_create(struct str service, struct str route, uint32_t worker_count, struct meter **ret)
+int meter_create(struct str service, struct str route, bool is_of_streams, uint32_t worker_count,
+                 struct meter **ret)
 {
     size_t size = sizeof(struct meter) + worker_count * sizeof(_Atomic(struct meter_slot *));
-    struct meter *meter = calloc(1, size + service.len + 1 + route.len + 1);
+    size_t len = service.len + 1 + route.len + is_of_streams;
+    struct meter *meter = len <= UINT32_MAX ? calloc(1, size + len) : NULL;
     if (!meter)
         return UV_ENOMEM;
     atomic_init(&meter->refs, 1);
     meter->worker_count = worker_count;
-    char *texts = (char *)meter + size;
-    meter->service = put_text(&texts, service);
-    meter->route = put_text(&texts, route);
+    meter->service_len = (uint32_t)service.len;
+    meter->labels_len = (uint32_t)len;
+    meter->is_of_streams = is_of_streams;
+    char *labels = put((char *)meter + size, service);
+    labels = put(labels, STR("\n"));
+    labels = put(labels, route);
+    put(labels, is_of_streams ? STR("\n") : STR_EMPTY);
     *ret = meter;
     return 0;
+}
+
+struct str meter_labels(const struct meter *meter)
+{
+    return str_make((const char *)&meter->slots[meter->worker_count], meter->labels_len);
+}
+
+struct str meter_service(const struct meter *meter)
+{
+    return str_make(meter_labels(meter).ptr, meter->service_len);
+}
+
+struct str meter_route(const struct meter *meter)
+{
+    struct str labels = meter_labels(meter);
+    size_t from = meter->service_len + 1u;
+    return str_make(labels.ptr + from, labels.len - from - meter->is_of_streams);
 }
 
 struct meter *meter_ref(struct meter *meter)

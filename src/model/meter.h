@@ -39,16 +39,22 @@ struct meter_slot {
 
 struct meter {
     _Atomic uint32_t refs;
-    const char *service; /* the labels, in the same block */
-    const char *route;
-    bool is_of_streams; /* control's mark: what it counts are streams, not requests */
     uint32_t worker_count;
-    uint32_t named_in; /* control's mark: the last round in which a route had it */
+    uint32_t named_in;    /* control's mark: the last round in which a route had it */
+    uint32_t service_len; /* of the labels' text, which is in the same block */
+    uint32_t labels_len;
+    bool is_of_streams;                   /* what it counts are streams, not requests */
     _Atomic(struct meter_slot *) slots[]; /* owned; NULL: that worker had no request yet */
 };
 
-/* Copies the labels. 0 and the first reference, or UV_ENOMEM. */
-int meter_create(struct str service, struct str route, uint32_t worker_count, struct meter **ret);
+/* Copies the names. 0 and the first reference, or UV_ENOMEM. */
+int meter_create(struct str service, struct str route, bool is_of_streams, uint32_t worker_count,
+                 struct meter **ret);
+/* Service, newline, route, and a newline if it is of streams; and the two by themselves. Borrowed
+ * from the meter. */
+struct str meter_labels(const struct meter *meter);
+struct str meter_service(const struct meter *meter);
+struct str meter_route(const struct meter *meter);
 struct meter *meter_ref(struct meter *meter);
 void meter_unref(struct meter *meter); /* NULL is fine; thread: any */
 

@@ -1,6 +1,16 @@
 #include "model/compiled_route.h"
 
+#include "unit/model/rows.h"
 #include "unit/test.h"
+
+static struct compiled_route *compile_alone(json_t *row)
+{
+    struct packed_row *packed = packed_row_create(row_layout_of(entity_named("routes")), row);
+    struct compiled_route *compiled = compiled_route_create(packed, row);
+    packed_row_unref(packed);
+    json_decref(row);
+    return compiled;
+}
 
 TEST(a_compiled_route_owes_nothing_to_its_row)
 {
@@ -9,8 +19,7 @@ TEST(a_compiled_route_owes_nothing_to_its_row)
                              "\"headers\":{\"X-A\":[\"One\",\"Two\"],\"X-B\":[\"~*^A$\"]},"
                              "\"protocols\":[\"https\"],\"service\":{\"id\":\"s\"}}",
                              0, NULL);
-    struct compiled_route *compiled = compiled_route_create(row);
-    json_decref(row);
+    struct compiled_route *compiled = compile_alone(row);
     const struct route *route = &compiled->route;
     assert_true(str_equal(route->id, STR("i")) && str_equal(route->name, STR("n")));
     assert_int_equal(route->path_count, 2);
@@ -24,7 +33,7 @@ TEST(a_compiled_route_owes_nothing_to_its_row)
     assert_true(str_equal(route->headers[1].values[0], STR("~*^A$")));
     assert_int_equal(route->protocols, PROTOCOL_HTTPS);
     assert_int_equal(route->https_redirect_status_code, 426);
-    assert_true(str_equal(compiled->service_id, STR("s")));
+    assert_true(compiled->has_service);
     compiled_route_unref(compiled);
 }
 
@@ -35,11 +44,11 @@ TEST(a_stream_route_keeps_its_peers)
                              "{\"ip\":\"::1\",\"port\":5}],"
                              "\"destinations\":[{\"ip\":null,\"port\":5432},{\"ip\":\"?\"}]}",
                              0, NULL);
-    struct compiled_route *compiled = compiled_route_create(row);
-    json_decref(row);
+    struct compiled_route *compiled = compile_alone(row);
     const struct route *route = &compiled->route;
     struct cidr_address address;
     assert_int_equal(route->protocols, PROTOCOL_TCP | PROTOCOL_TLS);
+    assert_false(compiled->has_service);
     assert_int_equal(route->source_count, 2);
     assert_true(cidr_read_address(STR("10.1.2.3"), &address));
     assert_true(cidr_range_has(&route->sources[0].range, &address));

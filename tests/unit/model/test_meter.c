@@ -8,7 +8,7 @@ static struct meter *meter;
 static int setup(void **state)
 {
     (void)state;
-    return meter_create(STR("users"), STR("all"), 2, &meter);
+    return meter_create(STR("users"), STR("all"), false, 2, &meter);
 }
 
 static int teardown(void **state)
@@ -75,8 +75,21 @@ TEST(statuses_beyond_the_table_count_together)
     assert_int_equal(metrics_read(&slot(0)->statuses[0].count), 2);
 }
 
+TEST(labels_tell_requests_from_streams)
+{
+    struct meter *streams;
+    assert_int_equal(meter_create(STR("users"), STR("all"), true, 2, &streams), 0);
+    assert_true(str_equal(meter_labels(meter), STR("users\nall")));
+    assert_true(str_equal(meter_labels(streams), STR("users\nall\n")));
+    assert_true(str_equal(meter_service(meter), STR("users")));
+    assert_true(str_equal(meter_route(meter), STR("all")));
+    assert_true(str_equal(meter_service(streams), STR("users")));
+    assert_true(str_equal(meter_route(streams), STR("all")));
+    meter_unref(streams);
+}
+
 #define TM(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 RUN(TM(each_worker_counts_in_a_slot_of_its_own), TM(a_status_of_weirs_own_is_another_one),
     TM(without_an_upstream_there_is_no_upstream_latency),
-    TM(statuses_beyond_the_table_count_together))
+    TM(statuses_beyond_the_table_count_together), TM(labels_tell_requests_from_streams))
