@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "model/body_print.h"
 #include "model/mask.h"
+#include "model/packed_row.h"
 
 #define MAX_PAGE_BYTES ((size_t)1 << 30)
 #define MAX_LINK_BYTES ((size_t)64 << 10) /* a query is shorter, even escaped */
@@ -139,7 +140,7 @@ static json_t *next_link(const struct admin_request *request, const char *parent
     return text;
 }
 
-static int print_row(const struct admin_request *request, const json_t *row, struct buf *out)
+static int print_json(const struct admin_request *request, const json_t *row, struct buf *out)
 {
     const struct entity *entity = request->endpoint->entity;
     if (!request->hides_secrets && body_is_printable(entity, row))
@@ -152,11 +153,22 @@ static int print_row(const struct admin_request *request, const json_t *row, str
     return rc;
 }
 
-/* "next":…, and the offset in it. */
-static int print_end(struct admin_request *request, const char *parent_id, const json_t *last,
+/* No two rows are there as objects at once: the next one finds the last one's memory in the cache.
+ */
+static int print_row(const struct admin_request *request, const struct packed_row *packed,
                      struct buf *out)
 {
-    const char *offset = last ? page_offset(&request->arena, row_id(last)) : NULL;
+    json_t *row = packed_row_unpack(packed);
+    int rc = row ? print_json(request, row, out) : UV_ENOMEM;
+    json_decref(row);
+    return rc;
+}
+
+/* "next":…, and the offset in it. */
+static int print_end(struct admin_request *request, const char *parent_id,
+                     const struct packed_row *last, struct buf *out)
+{
+    const char *offset = last ? page_offset(&request->arena, packed_row_id(last)) : NULL;
     json_t *end = offset ? json_pack("{s:o, s:s}", "next", next_link(request, parent_id, offset),
                                      "offset", offset)
                          : json_pack("{s:n}", "next");
@@ -168,7 +180,8 @@ static int print_end(struct admin_request *request, const char *parent_id, const
 }
 
 static int print_page(struct admin_request *request, const char *parent_id,
-                      const json_t *const *rows, size_t count, bool has_more, struct buf *out)
+                      const struct packed_row *const *rows, size_t count, bool has_more,
+                      struct buf *out)
 {
     int rc = buf_append(out, STR("{\"data\":[").ptr, STR("{\"data\":[").len);
     for (size_t i = 0; rc == 0 && i < count; i++) {
@@ -185,7 +198,7 @@ static int print_page(struct admin_request *request, const char *parent_id,
 
 /* As text: a thousand rows as objects would hold up control for what else it has to do. */
 static void answer_page(struct admin_request *request, const char *parent_id,
-                        const json_t *const *rows, size_t count, bool has_more)
+                        const struct packed_row *const *rows, size_t count, bool has_more)
 {
     struct buf page;
     buf_init(&page, MAX_PAGE_BYTES);
@@ -233,14 +246,15 @@ void admin_crud_list(struct admin_request *request)
         answer_failure(request, rc);
         return;
     }
-    const json_t **rows = arena_alloc(&request->arena, page.size * sizeof(*rows));
+    const struct packed_row **rows =
+        arena_alloc(&request->arena, page.size * sizeof(struct packed_row *));
     if (!rows) {
         answer_failure(request, UV_ENOMEM);
         return;
     }
     const char *const *tags = page.tags[0] ? page.tags : NULL;
     bool has_more = false;
-    size_t count = config_list(
+    size_t count = config_list_packed(
         config, endpoint->entity, page.after, parent_id ? endpoint->foreign : NULL, parent_id,
         page.any_tag ? NULL : tags, page.any_tag ? tags : NULL, rows, page.size, &has_more);
     answer_page(request, parent_id, rows, count, has_more);

@@ -129,8 +129,8 @@ static int remove_spent(struct admin_request *request, const struct config *conf
     bool has_more = true;
     int rc = 0;
     while (rc == 0 && has_more) {
-        size_t count = config_list(config, entity, after, "upstream", upstream, NULL, NULL, rows,
-                                   LIST_CHUNK, &has_more);
+        size_t count =
+            config_list(config, entity, after, "upstream", upstream, rows, LIST_CHUNK, &has_more);
         for (size_t i = 0; rc == 0 && i < count; i++)
             if (is_spent(rows[i], request->input))
                 rc = config_plan_remove(config, entity, str_of(id_of(rows[i])), NULL, NULL,

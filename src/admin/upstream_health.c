@@ -232,8 +232,8 @@ static void add_all_stored(struct report *report)
     const char *after = NULL;
     bool has_more = entity != NULL;
     while (has_more) {
-        size_t count = config_list(config, entity, after, "upstream", report->upstream_id, NULL,
-                                   NULL, rows, LIST_CHUNK, &has_more);
+        size_t count = config_list(config, entity, after, "upstream", report->upstream_id, rows,
+                                   LIST_CHUNK, &has_more);
         for (size_t i = 0; i < count; i++)
             add_stored(report, entity, rows[i]);
         if (count == 0)

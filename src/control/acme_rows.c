@@ -138,8 +138,8 @@ int acme_rows_plan_purge(const struct config *config, struct config_change *chan
 {
     const json_t *rows[MAX_PURGED];
     bool more;
-    size_t count = config_list(config, entity_find(STR("acme_challenges")), NULL, NULL, NULL, NULL,
-                               NULL, rows, MAX_PURGED, &more);
+    size_t count = config_list(config, entity_find(STR("acme_challenges")), NULL, NULL, NULL, rows,
+                               MAX_PURGED, &more);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = plan_remove(config, "acme_challenges", rows[i], change);

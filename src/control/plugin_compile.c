@@ -148,8 +148,8 @@ static int gather(struct plugin_compiler *compiler, const char *field, struct st
     const char *after = NULL;
     bool more = id.len > 0;
     while (more) {
-        size_t count = config_list(compiler->config, entity, after, field, id.ptr, NULL, NULL, page,
-                                   PAGE_ROWS, &more);
+        size_t count =
+            config_list(compiler->config, entity, after, field, id.ptr, page, PAGE_ROWS, &more);
         for (size_t i = 0; i < count; i++) {
             struct str of_route = scope(page[i], "route");
             struct str of_service = scope(page[i], "service");

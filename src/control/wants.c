@@ -54,8 +54,8 @@ static int gather_targets(const struct wants *wants, const char *upstream_id,
         free(targets);
         return UV_ENOMEM;
     }
-    size_t listed = config_list(wants->config, entity, NULL, "upstream", upstream_id, NULL, NULL,
-                                rows, max, &more);
+    size_t listed =
+        config_list(wants->config, entity, NULL, "upstream", upstream_id, rows, max, &more);
     size_t count = 0;
     for (size_t i = 0; i < listed; i++) {
         if (!split_target(row_text(rows[i], "target"), &targets[count]))
@@ -106,8 +106,8 @@ static int gather_orders(const struct wants *wants, const char *upstream_id,
         free(orders);
         return UV_ENOMEM;
     }
-    size_t listed = config_list(wants->config, entity, NULL, "upstream", upstream_id, NULL, NULL,
-                                rows, max, &more);
+    size_t listed =
+        config_list(wants->config, entity, NULL, "upstream", upstream_id, rows, max, &more);
     for (size_t i = 0; i < listed; i++)
         read_order(wants, rows[i], &orders[i]);
     free(rows);

@@ -143,27 +143,59 @@ static bool passes_tags(const struct packed_row *row, const char *const *all,
     return passes;
 }
 
-size_t config_list(const struct config *config, const struct entity *entity, const char *after,
-                   const char *field, const char *parent_id, const char *const *tags_all,
-                   const char *const *tags_any, const json_t **rows, size_t max, bool *ret_more)
+/* A list that is gone through. */
+struct listing {
+    const struct row_set *set; /* NULL: it is empty */
+    size_t at;
+    const char *const *tags_all, *const *tags_any;
+};
+
+static struct listing start_list(const struct config *config, const struct entity *entity,
+                                 const char *after, const char *field, const char *parent_id)
 {
     const struct table *table = config_table(config, entity);
-    const struct row_set *set =
-        field && parent_id ? table_children(table, field, parent_id) : &table->order;
-    size_t count = 0;
-    *ret_more = false;
-    if (!set)
-        return 0;
-    for (size_t i = after ? table_position_after(table, set, after) : 0; i < set->count; i++) {
-        const struct packed_row *row = set->rows[i];
-        if (packed_row_is_over(row) || !passes_tags(row, tags_all, tags_any))
-            continue;
-        if (count == max) {
-            *ret_more = true;
-            break;
-        }
-        rows[count++] = config_lend(config, row);
+    struct listing list = {.set = field && parent_id ? table_children(table, field, parent_id)
+                                                     : &table->order};
+    if (list.set && after)
+        list.at = table_position_after(table, list.set, after);
+    return list;
+}
+
+/* NULL at the end. */
+static const struct packed_row *next_of_list(struct listing *list)
+{
+    while (list->set && list->at < list->set->count) {
+        const struct packed_row *row = list->set->rows[list->at++];
+        if (!packed_row_is_over(row) && passes_tags(row, list->tags_all, list->tags_any))
+            return row;
     }
+    return NULL;
+}
+
+size_t config_list_packed(const struct config *config, const struct entity *entity,
+                          const char *after, const char *field, const char *parent_id,
+                          const char *const *tags_all, const char *const *tags_any,
+                          const struct packed_row **rows, size_t max, bool *ret_more)
+{
+    struct listing list = start_list(config, entity, after, field, parent_id);
+    list.tags_all = tags_all;
+    list.tags_any = tags_any;
+    size_t count = 0;
+    while (count < max && (rows[count] = next_of_list(&list)))
+        count++;
+    *ret_more = next_of_list(&list) != NULL;
+    return count;
+}
+
+size_t config_list(const struct config *config, const struct entity *entity, const char *after,
+                   const char *field, const char *parent_id, const json_t **rows, size_t max,
+                   bool *ret_more)
+{
+    struct listing list = start_list(config, entity, after, field, parent_id);
+    size_t count = 0;
+    while (count < max && (rows[count] = config_lend(config, next_of_list(&list))))
+        count++;
+    *ret_more = next_of_list(&list) != NULL;
     return count;
 }
 

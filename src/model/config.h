@@ -81,12 +81,17 @@ json_t *config_listed_keys(const struct config *config, const struct entity *ent
                            const char *id);
 
 /* A page of rows in list order, beginning after the row whose id is `after` (NULL: from the start);
- * with field and parent_id set, only rows whose foreign field points there; tags_all / tags_any
- * filter (NULL-terminated; NULL: none). Fills rows[0..max), returns how many; *ret_more says
- * whether there are further ones. */
+ * with field and parent_id set, only rows whose foreign field points there. Fills rows[0..max) with
+ * what it lends, returns how many; *ret_more says whether there are further ones. */
 size_t config_list(const struct config *config, const struct entity *entity, const char *after,
-                   const char *field, const char *parent_id, const char *const *tags_all,
-                   const char *const *tags_any, const json_t **rows, size_t max, bool *ret_more);
+                   const char *field, const char *parent_id, const json_t **rows, size_t max,
+                   bool *ret_more);
+/* The same with rows as they are kept, borrowed until the next change: for those who look at one
+ * after the other. tags_all / tags_any filter (NULL-terminated; NULL: none). */
+size_t config_list_packed(const struct config *config, const struct entity *entity,
+                          const char *after, const char *field, const char *parent_id,
+                          const char *const *tags_all, const char *const *tags_any,
+                          const struct packed_row **rows, size_t max, bool *ret_more);
 size_t config_count(const struct config *config, const struct entity *entity);
 /* Calls each(arg, row) for all rows in list order; what is lent to `each` is taken back when it
  * returns. Stops early with what it returns when that is not 0. */

@@ -2,6 +2,8 @@
 
 #include <uv.h>
 
+#include "model/packed_row.h"
+#include "model/plan.h"
 #include "unit/model/rows.h"
 
 #define ID_A "aaaaaaaa-0000-4000-8000-000000000001"
@@ -31,12 +33,22 @@ static const char *page(const struct config *config, const char *kind, const cha
                         const char *const *any, size_t max)
 {
     static char letters[32];
+    const struct packed_row *packed[16];
     const json_t *rows[16];
     bool more = false;
-    size_t count = config_list(config, entity_named(kind), after, field, parent_id, all, any, rows,
-                               max, &more);
+    size_t count = config_list_packed(config, entity_named(kind), after, field, parent_id, all, any,
+                                      packed, max, &more);
     for (size_t i = 0; i < count; i++)
-        letters[i] = json_string_value(json_object_get(rows[i], "id"))[0];
+        letters[i] = packed_row_id(packed[i])[0];
+    if (!all && !any) {
+        bool lent_more;
+        assert_int_equal(
+            config_list(config, entity_named(kind), after, field, parent_id, rows, max, &lent_more),
+            count);
+        for (size_t i = 0; i < count; i++)
+            assert_string_equal(plan_row_id(rows[i]), packed_row_id(packed[i]));
+        assert_int_equal(lent_more, more);
+    }
     letters[count] = '\0';
     return strcat(letters, more ? "+" : "");
 }
