@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/log.h"
 #include "control/acme_jws.h"
 #include "net/curl_loop.h"
 
@@ -267,6 +269,63 @@ static void go_on(struct acme_client *client)
         fail_away(client, "memory is short");
 }
 
+/* --- where an authority may lead us --- */
+
+static bool is_safe(const struct acme_client *client, const char *url)
+{
+    struct str own = str_of(client->settings.directory), other = str_of(url);
+    bool is_safe = str_starts_with(other, STR("https://"));
+    for (size_t i = 0; i < other.len; i++)
+        if (other.ptr[i] <= ' ' || other.ptr[i] > '~')
+            return false;
+    bool may_be_plain = !str_starts_with(own, STR("https://"));
+    return other.len > 8 && other.len < ACME_URL_BYTES &&
+           (is_safe || (may_be_plain && str_starts_with(other, STR("http://"))));
+}
+
+/* As libcurl reads it, which is what will be connected to. Owned; NULL: it can't be. */
+static char *host_of(const char *url)
+{
+    CURLU *parsed = curl_url();
+    char *host = NULL, *port = NULL, *ret = NULL;
+    if (parsed && !curl_url_set(parsed, CURLUPART_URL, url, CURLU_DISALLOW_USER) &&
+        !curl_url_get(parsed, CURLUPART_HOST, &host, 0) &&
+        !curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) &&
+        asprintf(&ret, "%s:%s", host, port) < 0)
+        ret = NULL;
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parsed);
+    return ret;
+}
+
+static bool is_at(const char *host, const char *url)
+{
+    char *other = url ? host_of(url) : NULL;
+    bool is_same = other && strcasecmp(host, other) == 0;
+    free(other);
+    return is_same;
+}
+
+/* At a host that the directory's URL or the directory itself names: whoever can write an order's
+ * answer alone doesn't choose whom we speak to. */
+bool acme_client_accepts(const struct acme_client *client, const char *url)
+{
+    const char *name;
+    json_t *value;
+    if (!url || !is_safe(client, url))
+        return false;
+    char *host = host_of(url);
+    bool is_known = host && is_at(host, client->settings.directory);
+    json_object_foreach(client->directory, name, value) is_known =
+        is_known || (host && is_at(host, json_string_value(value)));
+    free(host);
+    if (!is_known)
+        log_warn("an ACME authority leads to a host that its directory doesn't name",
+                 LOG_CSTR("url", url));
+    return is_known;
+}
+
 /* --- what came --- */
 
 static bool take_directory(struct acme_client *client)
@@ -276,7 +335,7 @@ static bool take_directory(struct acme_client *client)
     client->directory = directory;
     static const char *const needed[] = {"newNonce", "newAccount", "newOrder"};
     for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
-        if (!acme_client_accepts(client, acme_client_url(client, needed[i]))) {
+        if (!is_safe(client, acme_client_url(client, needed[i]))) {
             json_decref(directory);
             client->directory = NULL;
             return false;
@@ -427,16 +486,4 @@ void acme_client_post(struct acme_client *client, const char *url, const json_t 
 const char *acme_client_url(const struct acme_client *client, const char *name)
 {
     return json_string_value(json_object_get(client->directory, name));
-}
-
-bool acme_client_accepts(const struct acme_client *client, const char *url)
-{
-    struct str own = str_of(client->settings.directory), other = str_of(url);
-    bool is_safe = str_starts_with(other, STR("https://"));
-    for (size_t i = 0; i < other.len; i++)
-        if (other.ptr[i] <= ' ' || other.ptr[i] > '~')
-            return false;
-    bool may_be_plain = !str_starts_with(own, STR("https://"));
-    return other.len > 8 && other.len < ACME_URL_BYTES &&
-           (is_safe || (may_be_plain && str_starts_with(other, STR("http://"))));
 }

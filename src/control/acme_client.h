@@ -75,7 +75,8 @@ void acme_client_cancel(struct acme_client *client);
 
 /* "newAccount" and "newOrder" of the directory, once it is open; NULL: it has none. */
 const char *acme_client_url(const struct acme_client *client, const char *name);
-/* Whether an authority's word for a URL may be followed: as safe as the directory, not too long. */
+/* Whether an authority's word for a URL may be followed: as safe as the directory, at a host that
+ * the directory names, not too long. */
 bool acme_client_accepts(const struct acme_client *client, const char *url);
 
 /* Fills in a sentence of ours. */
