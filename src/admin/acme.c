@@ -38,15 +38,23 @@ static struct admin_request *request_of(struct config_write *write)
     return LIST_ENTRY(write, struct admin_request, write);
 }
 
-static int plan(struct config_write *write, const struct config *config)
+static int plan_forget(struct admin_request *request, const struct config *config, struct str kind)
 {
-    struct admin_request *request = request_of(write);
-    const struct entity *entity = entity_find(STR("acme_failures"));
+    struct config_write *write = &request->write;
+    const struct entity *entity = entity_find(kind);
     const json_t *row = config_find_value(config, entity, "key", str_of(request->params[0]));
-    config_change_deinit(&write->change);
     return row ? config_plan_remove(config, entity, row_text(row, "id"), NULL, NULL, &write->change,
                                     &request->violation)
                : 0;
+}
+
+/* That it has failed, and that it has had many. */
+static int plan(struct config_write *write, const struct config *config)
+{
+    struct admin_request *request = request_of(write);
+    config_change_deinit(&write->change);
+    int rc = plan_forget(request, config, STR("acme_failures"));
+    return rc ? rc : plan_forget(request, config, STR("acme_histories"));
 }
 
 static void done(struct config_write *write, int rc)

@@ -22,6 +22,10 @@
 #define AWAY_MAX_S 3600
 #define REFUSED_MAX_S DAY_S
 #define LIMITED_S 3600 /* where the authority doesn't say for how long */
+#define STORE_PAUSE_MAX_MS 60000
+/* Let's Encrypt issues five for the same host in seven days. */
+#define OFTEN 3
+#define OFTEN_PAUSE_S (ACME_OFTEN_WITHIN_S / 3)
 
 /* ---- what hosts have ---- */
 
@@ -33,6 +37,18 @@ static time_t renewal_of(const struct acme *acme, time_t from, time_t until)
     return until - (early < third ? early : third);
 }
 
+/* Something may take a certificate away, or put an old one back, as often as it is made: a file of
+ * the whole configuration, say. A life that is short is no such thing. */
+static time_t spaced_until(const struct acme *acme, const char *host)
+{
+    const json_t *row = acme_rows_find(acme->settings.config, "acme_histories", host);
+    time_t at = (time_t)json_integer_value(json_object_get(row, "last_at"));
+    time_t third = (time_t)json_integer_value(json_object_get(row, "lives_s")) / 3;
+    if (json_integer_value(json_object_get(row, "count")) < OFTEN)
+        return 0;
+    return at + (third < OFTEN_PAUSE_S ? third : OFTEN_PAUSE_S);
+}
+
 static void read_host(const struct acme *acme, struct acme_host *host)
 {
     const json_t *row = acme_rows_certificate(acme->settings.config, host->name);
@@ -41,6 +57,7 @@ static void read_host(const struct acme *acme, struct acme_host *host)
     host->state = ACME_HOST_MISSING;
     host->from = host->until = host->renew_at = 0;
     host->certificate[0] = '\0';
+    host->spaced_until = spaced_until(acme, host->name);
     if (!row)
         return;
     snprintf(host->certificate, sizeof(host->certificate), "%.36s",
@@ -77,8 +94,11 @@ void acme_read_hosts(struct acme *acme, time_t now)
     const struct config *config = acme->settings.config;
     uint64_t certificates = config_stamp(config, entity_find(STR("certificates")));
     uint64_t snis = config_stamp(config, entity_find(STR("snis")));
-    bool is_same = certificates == acme->certificates && snis == acme->snis;
+    uint64_t histories = config_stamp(config, entity_find(STR("acme_histories")));
+    bool is_same =
+        certificates == acme->certificates && snis == acme->snis && histories == acme->histories;
     acme->certificates = certificates;
+    acme->histories = histories;
     acme->snis = snis;
     read_limit(acme);
     for (unsigned i = 0; i < acme->host_count; i++) {
@@ -97,6 +117,7 @@ time_t acme_next_attempt(const struct acme *acme, const struct acme_host *host)
     if (host->state == ACME_HOST_FOREIGN)
         return 0;
     next = next > host->renew_at ? next : host->renew_at;
+    next = next > host->spaced_until ? next : host->spaced_until;
     next = next > host->not_before ? next : host->not_before;
     next = next > acme->not_before ? next : acme->not_before;
     return next > 1 ? next : 1;
@@ -228,14 +249,33 @@ static void give_up_saying(struct acme *acme, enum acme_trouble_kind kind, const
     give_up(acme, &trouble);
 }
 
-/* What was issued is not asked for again because a database is away: that would cost the next one.
- */
+/* How a write went that on_time does again: told once, and at growing intervals. */
+static void note_write(struct acme *acme, const char *what, int rc)
+{
+    acme->is_writing = false;
+    if (rc == 0) {
+        acme->write_failures = 0;
+        return;
+    }
+    uint64_t pause_ms = doubled(LOOK_EVERY_MS, acme->write_failures, STORE_PAUSE_MAX_MS);
+    acme->write_again_ms = uv_now(acme->timer.loop) + pause_ms;
+    if (acme->write_failures++ == 0 && rc != UV_ECANCELED)
+        log_warn("what ACME has made can't be stored; it is tried again", LOG_CSTR("what", what),
+                 LOG_CSTR("why", uv_strerror(rc)));
+}
+
 static void on_stored(void *arg, int rc)
 {
     struct acme *acme = arg;
-    acme->is_writing = false;
-    if (acme->is_stopped || !acme->chain)
+    if (acme->is_stopped) {
+        acme->is_writing = false;
+        if (rc && rc != UV_EALREADY)
+            log_warn("a certificate by ACME is lost, for it can't be stored",
+                     LOG_CSTR("why", uv_strerror(rc)));
         return;
+    }
+    bool is_decided = rc == UV_EALREADY || rc == UV_EPERM || rc == UV_EINVAL;
+    note_write(acme, "a certificate", is_decided ? 0 : rc);
     if (rc == 0) {
         acme->issued++;
         acme->current->not_before = 0;
@@ -253,6 +293,8 @@ static void on_stored(void *arg, int rc)
     }
 }
 
+/* What was issued is not asked for again because a database is away: that would cost the next one.
+ * Nor is another host's ordered meanwhile, which could no more be stored. */
 static void store(struct acme *acme)
 {
     acme->is_writing = true;
@@ -342,10 +384,7 @@ static void on_account(void *owner, const char *url)
 
 static void on_key_written(void *arg, int rc)
 {
-    struct acme *acme = arg;
-    acme->is_writing = false;
-    if (rc && rc != UV_ECANCELED)
-        log_warn("no key for an account of ACME can be stored", LOG_CSTR("why", uv_strerror(rc)));
+    note_write(arg, "the account's key", rc);
 }
 
 /* The next look finds it: this one, or the one that another node was first to make. */
@@ -408,8 +447,11 @@ static void on_time(uv_timer_t *timer)
     if (acme->is_writing)
         return;
     acme_read_hosts(acme, now);
-    if (acme->chain) { /* the database was away */
-        store(acme);
+    bool may_write = acme->write_failures == 0 || now_ms >= acme->write_again_ms;
+    if (acme->chain) { /* it couldn't be stored */
+        acme_lease_want(&acme->lease, now_ms);
+        if (may_write)
+            store(acme);
         return;
     }
     struct acme_host *due = acme->current ? acme->current : find_due(acme, now);
@@ -420,7 +462,7 @@ static void on_time(uv_timer_t *timer)
     bool is_ours = acme_lease_want(&acme->lease, now_ms);
     if (!is_ours && acme->current)
         leave(acme); /* the other one orders it anew */
-    else if (is_ours && !acme->current)
+    else if (is_ours && !acme->current && may_write)
         begin(acme, due);
 }
 
@@ -514,6 +556,8 @@ void acme_stop(struct acme *acme)
         return;
     acme->is_stopped = true;
     uv_timer_stop(&acme->timer);
+    if (acme->chain && !acme->is_writing)
+        store(acme); /* the last try */
     leave(acme);
     acme_lease_release(&acme->lease);
 }

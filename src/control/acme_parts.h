@@ -25,6 +25,7 @@ struct acme_host {
     time_t from, until; /* of its certificate; 0: none */
     time_t renew_at;
     char certificate[UUID_TEXT_BYTES]; /* its id; empty: none */
+    time_t spaced_until;               /* it has had so many of late that the next one waits */
     time_t not_before; /* what a failure that may not be in the database made of it */
 };
 
@@ -39,9 +40,9 @@ struct acme {
     char *text; /* owned: the hosts' names */
     struct acme_host *hosts;
     unsigned host_count;
-    uint64_t certificates, snis; /* stamps of the tables that hosts were last read from */
-    uint64_t accounts;           /* likewise, of not_before's */
-    char *bound_secret;          /* owned; NULL: none */
+    uint64_t certificates, snis;  /* stamps of the tables that hosts were last read from */
+    uint64_t histories, accounts; /* likewise, of spaced_until's and not_before's */
+    char *bound_secret;           /* owned; NULL: none */
     size_t bound_secret_len;
 
     /* What is under way. */
@@ -51,6 +52,8 @@ struct acme {
     char *chain, *chain_key;   /* owned: issued, and not in the database yet */
     bool is_writing;           /* that, or the account's key */
     bool is_stopped;
+    unsigned write_failures; /* in a row, of what is_writing stands for */
+    uint64_t write_again_ms;
 
     time_t not_before; /* for all hosts: the authority wants to be left alone */
     uint64_t issued, failed;

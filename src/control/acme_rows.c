@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/evp.h>
 #include <uv.h> /* error codes only */
@@ -164,6 +165,32 @@ static bool is_newer(const json_t *row, const json_t *ours)
            from > our_from;
 }
 
+static int plan_history(const struct row_write *write, const struct config *config,
+                        struct config_change *change)
+{
+    const struct entity *entity = entity_find(STR("acme_histories"));
+    const json_t *row = acme_rows_find(config, entity->name, write->key);
+    json_int_t now = (json_int_t)time(NULL), count = 0, since = now;
+    time_t from = 0, until = 0;
+    struct violation violation = {0};
+    acme_cert_times(json_string_value(json_object_get(write->input, "cert")), &from, &until);
+    json_int_t before = json_integer_value(json_object_get(row, "since"));
+    if (row && before <= now && now - before < ACME_OFTEN_WITHIN_S) {
+        count = json_integer_value(json_object_get(row, "count"));
+        since = before;
+    }
+    json_t *input =
+        json_pack("{s:s, s:I, s:I, s:I, s:I}", "key", write->key, "count", count + 1, "since",
+                  since, "last_at", now, "lives_s", (json_int_t)(until - from));
+    if (!input)
+        return UV_ENOMEM;
+    int rc = row ? config_plan_update(config, entity, row_text(row, "id"), input, NULL, NULL,
+                                      change, NULL, &violation)
+                 : config_plan_insert(config, entity, input, NULL, NULL, change, NULL, &violation);
+    json_decref(input);
+    return tell_violation(rc, write->key, &violation);
+}
+
 /* The row keeps its id, and so its snis, its tags and whatever else refers to it. */
 static int plan_store(struct config_write *base, const struct config *config)
 {
@@ -187,6 +214,8 @@ static int plan_store(struct config_write *base, const struct config *config)
         return UV_EALREADY;
     if (rc == 0 && failure)
         rc = plan_remove(config, "acme_failures", failure, &base->change);
+    if (rc == 0)
+        rc = plan_history(write, config, &base->change);
     return rc ? rc : acme_rows_plan_purge(config, &base->change);
 }
 

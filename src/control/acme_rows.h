@@ -11,7 +11,8 @@
 
 struct snapshot;
 
-#define ACME_TAG "managed-by-acme" /* of certificates; Kong's word */
+#define ACME_OFTEN_WITHIN_S (7 * 86400) /* of acme_histories: what is counted together */
+#define ACME_TAG "managed-by-acme"      /* of certificates; Kong's word */
 
 struct acme_rows {
     const struct config *config;
@@ -30,9 +31,9 @@ const json_t *acme_rows_find(const struct config *config, const char *entity, co
 void acme_rows_put(const struct acme_rows *rows, const char *entity, const char *key, json_t *input,
                    bool only_new, acme_written_cb done, void *arg);
 
-/* Puts the certificate in the place of the host's, or makes one with its sni; and forgets what
- * failed before. UV_EPERM: the host's certificate is somebody else's by now. UV_EALREADY: it is
- * ours and newer, from another node. */
+/* Puts the certificate in the place of the host's, or makes one with its sni; forgets what
+ * failed before, and notes when and how often it has got one. UV_EPERM: the host's certificate is
+ * somebody else's by now. UV_EALREADY: it is ours and newer, from another node. */
 void acme_rows_store(const struct acme_rows *rows, const char *host, const char *chain,
                      const char *key, acme_written_cb done, void *arg);
 

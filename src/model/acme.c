@@ -88,3 +88,25 @@ const struct entity acme_failure_entity = {
     .is_unexported = true,
     .is_uncompiled = true,
 };
+
+/* How often a host has got a certificate since a time, at most a week before the last. */
+static const struct field history_fields[] = {
+    FIELD_ID,
+    {.name = "key", .type = FIELD_STRING, .required = true, .unique = true},
+    {.name = "count", .type = FIELD_INTEGER, .required = true},
+    {.name = "since", .type = FIELD_INTEGER, .required = true},
+    {.name = "last_at", .type = FIELD_INTEGER, .required = true},
+    {.name = "lives_s", .type = FIELD_INTEGER, .required = true}, /* the last one */
+    FIELD_SECONDS_AT("created_at"),
+    FIELD_SECONDS_AT("updated_at"),
+    {.name = NULL},
+};
+
+const struct entity acme_history_entity = {
+    .name = "acme_histories",
+    .endpoint_key = "key",
+    .fields = history_fields,
+    .is_internal = true,
+    .is_unexported = true,
+    .is_uncompiled = true,
+};

@@ -17,6 +17,7 @@ extern const struct entity acme_account_entity;
 extern const struct entity acme_challenge_entity;
 extern const struct entity acme_lease_entity;
 extern const struct entity acme_failure_entity;
+extern const struct entity acme_history_entity;
 extern const struct entity consumer_entity;
 extern const struct entity keyauth_credential_entity;
 extern const struct entity basicauth_credential_entity;

@@ -26,6 +26,7 @@ const struct entity *const entities[] = {
     &acme_challenge_entity,
     &acme_lease_entity,
     &acme_failure_entity,
+    &acme_history_entity,
     &consumer_entity,
     &keyauth_credential_entity,
     &basicauth_credential_entity,

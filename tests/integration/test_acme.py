@@ -1,8 +1,10 @@
 """Certificates by ACME: an authority of our own that checks all that a real one would."""
 
 import datetime
+import json
 import os
 import ssl
+import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -154,6 +156,21 @@ class TestRenewal:
         node.admin.remove(f"/certificates/{certificate['id']}")
         until_shown(node, acme, "a.example", count=2)
 
+    def test_one_that_is_removed_again_and_again_is_got_anew_ever_more_slowly(self, new_acme_weir,
+                                                                             acme):
+        node = new_acme_weir("a.example")
+        for count in (1, 2, 3):
+            until_shown(node, acme, "a.example", count=count)
+            [certificate] = node.admin.get("/certificates").json()["data"]
+            node.admin.remove(f"/certificates/{certificate['id']}")
+        entry = host(node, "a.example")
+        assert entry["state"] == "missing"
+        assert entry["next_attempt"] > time.time() + 2 * 86400
+        node.restart()
+        assert host(node, "a.example") == entry and len(acme.issued) == 3
+        assert node.admin.post("/acme/a.example").status_code == 204
+        until_shown(node, acme, "a.example", count=4)
+
 
 class TestChallenges:
     def test_only_a_known_token_of_its_host_is_answered(self, new_acme_weir, acme, new_backend):
@@ -200,12 +217,31 @@ class TestChallenges:
             return True
         eventually(is_refused)
 
+    def test_a_lease_that_is_renewed_makes_no_new_snapshot(self, new_acme_weir, acme):
+        acme.may_validate.clear()
+        node = new_acme_weir("a.example")
+        eventually(acme.is_validating.is_set)
+        renewed = {"type": "config.changed", "entity": "acme_leases", "op": "put"}
+        kinds = []
+        answer = node.admin.get("/events", stream=True)
+        for line in answer.iter_lines(chunk_size=1):
+            event = json.loads(line[6:]) if line.startswith(b"data: ") else {}
+            kinds += [event["type"]] if event.get("type") == "config.published" else []
+            kinds += ["renewed"] if renewed.items() <= event.items() else []
+            if kinds.count("renewed") == 2:
+                break
+        answer.close()
+        assert kinds[kinds.index("renewed"):] == ["renewed", "renewed"]
+        acme.may_validate.set()
+        until_shown(node, acme, "a.example")
+
     def test_nothing_of_it_is_seen_in_the_admin_api(self, new_acme_weir, acme):
         acme.may_validate.clear()
         node = new_acme_weir("a.example")
         eventually(acme.is_validating.is_set)
         exported = node.admin.get("/config").text
-        for kind in ("acme_accounts", "acme_challenges", "acme_leases", "acme_failures"):
+        for kind in ("acme_accounts", "acme_challenges", "acme_leases", "acme_failures",
+                     "acme_histories"):
             assert node.admin.get(f"/{kind}").status_code == 404
             assert kind not in exported
         assert "PRIVATE KEY" not in node.log_text()
@@ -298,10 +334,13 @@ class TestTrouble:
         ("authz", b'{"status": "pending", "identifier": {"value": "a.example"}, "challenges": '
                   b'[{"type": "http-01", "token": "../x", "url": "https://x/"}]}',
          "its challenge is none"),
+        ("authz", b'{"status": "pending", "identifier": {"value": "a.example"}, "challenges": '
+                  b'[{"type": "http-01", "token": "x", "url": "https://x.example/"}]}',
+         "its challenge is none"),
         ("cert", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
          "there is no certificate in it"),
         ("cert", b"", "there is no certificate in it"),
-    ], ids=range(11))
+    ], ids=range(12))
     def test_what_makes_no_sense_is_refused(self, new_acme_weir, acme, word, content, why):
         acme.garbage[word] = content
         node = new_acme_weir("a.example")
@@ -419,6 +458,20 @@ class TestTwoNodes:
         until_shown_after_takeover(other, acme, "a.example")
         assert len(acme.accounts) == 1
 
+    def test_what_was_issued_is_stored_when_it_can_be_and_not_ordered_again(self, new_node, acme,
+                                                                            postgres):
+        acme.may_validate.clear()
+        node = new_node("a.example")
+        eventually(acme.is_validating.is_set)
+        postgres.query(FULL)
+        acme.may_validate.set()
+        eventually(lambda: int(postgres.query("SELECT last_value FROM tries")) >= 4)
+        assert len(node.log("what ACME has made can't be stored; it is tried again")) == 1
+        postgres.query("DROP TRIGGER refuse ON rows")
+        node.restart()  # the next try would be seconds away
+        until_shown(node, acme, "a.example")
+        assert len(acme.orders) == 1
+
     def test_a_node_that_stops_hands_over_at_once(self, new_node, acme):
         acme.may_validate.clear()
         nodes = [new_node("a.example"), new_node("a.example")]
@@ -430,6 +483,17 @@ class TestTwoNodes:
         acme.http_ports = [other.proxy_port]
         acme.may_validate.set()
         until_shown_after_takeover(other, acme, "a.example")
+
+
+# A database without room for certificates, which counts how often it has been asked.
+FULL = """
+CREATE SEQUENCE tries;
+GRANT ALL ON SEQUENCE tries TO PUBLIC;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SET search_path TO weir AS
+  'BEGIN PERFORM nextval(''tries''); RAISE EXCEPTION ''full'' USING ERRCODE = ''53100''; END';
+CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON rows FOR EACH ROW
+  WHEN (NEW.kind = 'certificates') EXECUTE FUNCTION refuse();
+"""
 
 
 def until_shown_after_takeover(node, acme, name):
