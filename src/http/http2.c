@@ -438,11 +438,12 @@ size_t http2_send(struct http2_session *session, char *out, size_t size)
         }
         size_t room = size - session->out_len;
         size_t taken = session->unsent_bytes < room ? session->unsent_bytes : room;
-        if (taken > 0)
+        if (taken > 0) {
             memcpy(out + session->out_len, session->unsent, taken);
-        session->unsent += taken;
-        session->unsent_bytes -= taken;
-        session->out_len += taken;
+            session->unsent += taken;
+            session->unsent_bytes -= taken;
+            session->out_len += taken;
+        }
         if (session->unsent_bytes > 0)
             break;
     }
