@@ -236,14 +236,6 @@ static void report_try(const struct exchange *x)
     balancer_report(upstream_of(x), x->pool->target, &report);
 }
 
-/* Idle, the connection would take a place from requests that wait at another worker. */
-static bool is_wanted_elsewhere(const struct exchange *x)
-{
-    struct upstream_state *upstream = upstream_of(x);
-    return __builtin_expect(upstream_state_endpoints(upstream)->max_connections > 0, 0) &&
-           pending_has_others(x->worker, upstream);
-}
-
 void try_leave(struct exchange *x, bool is_reusable)
 {
     if (x->hedge)
@@ -254,7 +246,7 @@ void try_leave(struct exchange *x, bool is_reusable)
     }
     pending_leave(x);
     response_end(x);
-    if (x->upstream && is_reusable && !is_wanted_elsewhere(x))
+    if (x->upstream && is_reusable)
         upstream_pool_release(x->upstream);
     else if (x->upstream)
         upstream_conn_close(x->upstream);

@@ -111,11 +111,18 @@ void upstream_pool_take_from_idle(struct upstream_conn *conn)
     conn->state = UPSTREAM_BUSY;
 }
 
+/* Idle, the connection would take a place from requests that wait at another worker. */
+static bool is_wanted_elsewhere(const struct upstream_pool *pool)
+{
+    return __builtin_expect(upstream_state_endpoints(pool->upstream)->max_connections > 0, 0) &&
+           pending_has_others(pool->worker, pool->upstream);
+}
+
 static bool may_stay(const struct upstream_conn *conn)
 {
     const struct worker *worker = conn->worker;
     return worker->state == WORKER_RUNNING && !is_gone(conn->pool) &&
-           worker->settings.upstream_pool_size > 0 &&
+           !is_wanted_elsewhere(conn->pool) && worker->settings.upstream_pool_size > 0 &&
            conn->request_count < worker->settings.upstream_max_requests;
 }
 

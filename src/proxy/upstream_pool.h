@@ -41,7 +41,7 @@ struct upstream_conn *upstream_pool_lease(struct upstream_pool *pool, struct ups
                                           struct exchange *exchange);
 
 /* The exchange is done with a connection that can carry another: it becomes idle, or is closed
- * where the target is gone or a limit says so. */
+ * where the target is gone, a limit says so, or requests at another worker wait for its place. */
 void upstream_pool_release(struct upstream_conn *conn);
 
 /* A shared connection has got a lane: it isn't idle any more. */
