@@ -10,12 +10,15 @@
 /* Fields that go on after their head was refused still have to be decoded, for those of the next
  * one refer to them; but not for ever. */
 #define MAX_DECODED_FACTOR 4
+/* A server's may be far longer, for others have streams on its connection. */
+#define MAX_DECODED_RESPONSE_BYTES (1024u * 1024)
 /* Heads that are sent have so many times the limit of those that come, for all that is added to an
  * upstream's, and what nghttp2 reckons for packing each field. */
 #define MAX_SENT_FACTOR 4
 #define MAX_SENT_MORE_BYTES 32768
 /* CONTINUATION frames of one head. */
 #define MAX_CONTINUATIONS 8
+#define MAX_RESPONSE_CONTINUATIONS 128
 /* Frames, but for content, that wait to be sent: far more than all streams together want, so their
  * client makes us answer and doesn't read. */
 #define MAX_WAITING_FRAMES 2048
@@ -189,9 +192,10 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 
 static int check_decoded(struct http2_session *session)
 {
-    return session->head.bytes <= MAX_DECODED_FACTOR * session->max_head_bytes
-               ? 0
-               : give_up(session, "header bomb");
+    size_t most = MAX_DECODED_FACTOR * session->max_head_bytes;
+    if (session->is_client && most < MAX_DECODED_RESPONSE_BYTES)
+        most = MAX_DECODED_RESPONSE_BYTES;
+    return session->head.bytes <= most ? 0 : give_up(session, "header bomb");
 }
 
 static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name,
@@ -528,7 +532,8 @@ static int set_options(const struct http2_session *session, nghttp2_option **ret
         return UV_ENOMEM;
     nghttp2_option_set_no_auto_window_update(*ret, 1);
     nghttp2_option_set_no_closed_streams(*ret, 1);
-    nghttp2_option_set_max_continuations(*ret, MAX_CONTINUATIONS);
+    nghttp2_option_set_max_continuations(*ret, session->is_client ? MAX_RESPONSE_CONTINUATIONS
+                                                                  : MAX_CONTINUATIONS);
     nghttp2_option_set_max_send_header_block_length(
         *ret, MAX_SENT_FACTOR * session->max_head_bytes + MAX_SENT_MORE_BYTES);
     nghttp2_option_set_stream_reset_rate_limit(*ret, UINT32_MAX, UINT32_MAX); /* http2_meter's */
@@ -619,15 +624,18 @@ int http2_receive(struct http2_session *session, const char *bytes, size_t len, 
     return UV_EPROTO;
 }
 
-void http2_write_goaway(const struct http2_session *session, char out[HTTP2_GOAWAY_BYTES])
+size_t http2_write_goaway(const struct http2_session *session, char out[HTTP2_GOAWAY_BYTES])
 {
     uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(session->nghttp2);
     const char head[] = {0, 0, 8, NGHTTP2_GOAWAY, 0, 0, 0, 0, 0};
+    if (session->unsent_bytes > 0)
+        return 0;
     memcpy(out, head, sizeof(head));
     for (int i = 0; i < 4; i++) {
         out[9 + i] = (char)(last >> (24 - 8 * i));
         out[13 + i] = (char)(session->end_code >> (24 - 8 * i));
     }
+    return HTTP2_GOAWAY_BYTES;
 }
 
 bool http2_is_over(const struct http2_session *session)

@@ -101,9 +101,10 @@ int http2_session_create(const struct http2_events *events, void *owner, size_t 
 void http2_session_destroy(struct http2_session *session);
 
 /* Bytes from the peer. 0, or UV_EPROTO when the connection cannot go on:
- * http2_write_goaway says why, and that is all that may be sent. */
+ * http2_write_goaway says why, and that is all that may be sent. It returns how many bytes that
+ * are: 0 where a frame has left in part, whose rest they would be taken for. */
 int http2_receive(struct http2_session *session, const char *bytes, size_t len, uint64_t now_ms);
-void http2_write_goaway(const struct http2_session *session, char out[HTTP2_GOAWAY_BYTES]);
+size_t http2_write_goaway(const struct http2_session *session, char out[HTTP2_GOAWAY_BYTES]);
 
 /* Tells what waits to be told: content to streams that read again, drained queues. */
 void http2_tell(struct http2_session *session);

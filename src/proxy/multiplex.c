@@ -358,9 +358,9 @@ static void fail(struct multiplex *multiplex)
 {
     struct downstream *conn = multiplex->conn;
     char goaway[HTTP2_GOAWAY_BYTES];
-    http2_write_goaway(multiplex->session, goaway);
-    uv_buf_t piece = uv_buf_init(goaway, sizeof(goaway));
-    if (stream_write(&conn->stream, &piece, 1) == 0 && is_taken(multiplex))
+    size_t len = http2_write_goaway(multiplex->session, goaway);
+    uv_buf_t piece = uv_buf_init(goaway, (unsigned)len);
+    if (len > 0 && stream_write(&conn->stream, &piece, 1) == 0 && is_taken(multiplex))
         downstream_finish(conn);
     else
         downstream_close(conn);

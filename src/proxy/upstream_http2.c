@@ -203,6 +203,8 @@ static void fail_all(struct upstream_http2 *http2, int error, const char *reason
     while (!list_is_empty(&http2->lanes)) {
         struct upstream_lane *lane = LIST_ENTRY(http2->lanes.next, struct upstream_lane, link);
         if (!lane->is_open || !lane->stream.has_all) {
+            if (lane->is_open && !lane->stream.has_sent_head) /* the target can't have seen it */
+                lane->stream.is_refused = true;
             tell_failure(lane, error, reason);
             continue;
         }
@@ -256,12 +258,23 @@ void upstream_http2_connected(struct upstream_http2 *http2, int error, const cha
     tell_all_connected(http2, error, reason);
 }
 
+/* What nghttp2 could not go on from: its last word is ours to say. */
+static void take_leave(struct upstream_http2 *http2)
+{
+    char goaway[HTTP2_GOAWAY_BYTES];
+    size_t len = http2_write_goaway(http2->session, goaway);
+    uv_buf_t piece = uv_buf_init(goaway, (unsigned)len);
+    if (len > 0 && !http2->is_mute)
+        (void)stream_write(&http2->conn->stream, &piece, 1); /* it is closed in either case */
+    fail_all(http2, 0, "the target broke HTTP/2's rules");
+}
+
 void upstream_http2_take(struct upstream_http2 *http2, const char *bytes, size_t len)
 {
     http2->heard_ms = worker_now(http2->conn->worker);
     mark_dirty(http2);
     if (!http2->is_dead && http2_receive(http2->session, bytes, len, http2->heard_ms))
-        fail_all(http2, 0, "the target broke HTTP/2's rules");
+        take_leave(http2);
     if (http2_is_greeted(http2->session))
         http2->conn->pool->shared_streams = http2_client_allowed(http2->session);
 }

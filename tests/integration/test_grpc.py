@@ -2,6 +2,7 @@
 
 import queue
 import random
+import threading
 import time
 
 import grpc
@@ -425,6 +426,35 @@ class TestUpstream:
         eventually(backend.connections[0].is_over)
         backend.stop()
 
+    def test_what_had_not_left_when_it_was_lost_is_sent_again(self, new_grpc_weir):
+        backend = Http2Backend(settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        node = new_grpc_weir(WORKERS=1)
+        serve(node, backend, protocols=["http"])
+        go_on = threading.Event()
+
+        def read_no_more(connection, stream, _headers):
+            if connection is not backend.connections[0]:
+                connection.respond(stream)
+                return
+            connection.send(b"\0\0\x04\x08\0\0\0\0\0" + (2**30).to_bytes(4, "big"))
+            go_on.wait(PATIENCE_S)
+            connection.close()
+        backend.answer = read_no_more
+        large = node.client()
+        large.send(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % 2**29)
+        large.sock.settimeout(1)
+        with pytest.raises(TimeoutError):  # nothing leaves for the target any more
+            for _ in range(2**29 // 65536):
+                large.send(b"x" * 65536)
+        large.sock.settimeout(PATIENCE_S)
+        small = node.client()
+        small.send(b"POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+        eventually(lambda: node.admin.get("/status").json()["server"]["connections_active"] == 2)
+        go_on.set()
+        assert small.read().status == 200
+        assert large.read().status == 502
+        backend.stop()
+
     def test_a_malformed_answer_harms_no_other_stream(self, scripted):
         node, backend = scripted
         ping = b"\0\0\x08\x06\0\0\0\0\0" + b"12345678"
@@ -448,6 +478,23 @@ class TestUpstream:
             assert grpc_status(client.answer(first)) == 0
         assert len(backend.connections) == 1
         eventually(lambda: backend.resets.count(h2.errors.ErrorCodes.PROTOCOL_ERROR) == 3)
+
+    def test_who_waits_at_another_worker_gets_the_place_of_an_idle_connection(self, new_grpc_weir):
+        backend = Http2Backend()
+        backend.answer = lambda connection, stream, _: threading.Timer(
+            0.3, connection.respond, (stream,)).start()
+        node = new_grpc_weir(WORKERS=2)
+        node.admin.create("/upstreams", {"name": "u", "limits": {
+            "max_connections": 1, "max_pending": 100, "pending_timeout": PATIENCE_S}})
+        node.admin.create("/upstreams/u/targets", {"target": backend.address})
+        node.serve("s", host="u", protocol="grpc", paths=["/"], route={"protocols": ["http"]})
+        clients = [node.client() for _ in range(16)]  # of both workers, all but surely
+        began = time.monotonic()
+        for client in clients:
+            client.send_request("GET", "/")
+        assert [client.read().status for client in clients] == [200] * 16
+        assert time.monotonic() - began < PATIENCE_S / 2  # nobody waited until the time-out
+        backend.stop()
 
     def test_long_trailers_arrive(self, scripted):
         node, backend = scripted

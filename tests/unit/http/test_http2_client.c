@@ -145,7 +145,11 @@ static int set_up(void **state)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_server_data);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_server_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_server_frame);
-    nghttp2_session_server_new(&pair->server, callbacks, pair);
+    nghttp2_option *options;
+    nghttp2_option_new(&options);
+    nghttp2_option_set_max_send_header_block_length(options, 1024UL * 1024);
+    nghttp2_session_server_new2(&pair->server, callbacks, pair, options);
+    nghttp2_option_del(options);
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_submit_settings(pair->server, NGHTTP2_FLAG_NONE, NULL, 0);
     current = pair;
@@ -482,6 +486,25 @@ static void a_head_over_the_limit_is_refused(void **state)
     assert_int_equal(pair->refused, 431);
 }
 
+static void a_head_far_over_the_limit_leaves_the_connection_alone(void **state)
+{
+    struct pair *pair = *state;
+    static uint8_t value[15000];
+    nghttp2_nv fields[31] = {FIELD(":status", "200")};
+    memset(value, 'x', sizeof(value));
+    for (int i = 1; i < 31; i++) /* more than 8 CONTINUATION frames, too */
+        fields[i] = (nghttp2_nv){(uint8_t *)"a", value, 1, sizeof(value), NGHTTP2_NV_FLAG_NO_INDEX};
+    struct http2_stream *stream = ask(pair, true), *other = ask(pair, true);
+    exchange_bytes(pair);
+    nghttp2_submit_response(pair->server, stream->id, fields, 31, NULL);
+    exchange_bytes(pair);
+    assert_int_equal(pair->refused, 431);
+    answer(pair, other, 0, false);
+    exchange_bytes(pair);
+    assert_int_equal(pair->heads, 1);
+    assert_false(http2_client_is_leaving(pair->client));
+}
+
 static void a_malformed_response_is_told_when_its_reset_has_been_written(void **state)
 {
     struct pair *pair = *state;
@@ -529,6 +552,7 @@ int main(void)
         PAIR_TEST(a_goaway_refuses_what_is_above_it_and_leaves_the_rest),
         PAIR_TEST(a_reset_without_an_error_behind_a_whole_response_is_no_loss),
         PAIR_TEST(a_head_over_the_limit_is_refused),
+        PAIR_TEST(a_head_far_over_the_limit_leaves_the_connection_alone),
         PAIR_TEST(a_malformed_response_is_told_when_its_reset_has_been_written),
         PAIR_TEST(a_flood_of_pings_ends_the_connection),
     };
