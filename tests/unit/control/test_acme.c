@@ -350,7 +350,8 @@ static char *issue_later(const char *cert, const char *key, long seconds)
     assert_int_equal(PEM_write_bio_X509(out, x509), 1);
     char *bytes;
     long len = BIO_get_mem_data(out, &bytes);
-    char *text = strndup(bytes, (size_t)len);
+    char *text = calloc(1, (size_t)len + 1);
+    memcpy(text, bytes, (size_t)len); /* no NUL stands behind it */
     EVP_PKEY_free(pkey);
     X509_free(x509);
     BIO_free(out);
