@@ -117,8 +117,9 @@ class TestAgent:
         consul.restore(snapshot)
         always(lambda: weir.get("/web").status == 200, during=0.5)
         # The agent knows of d and registers it again, or not: either is Consul's word.
+        # Mostly at once; a query that Consul is just setting up may hear of it at its end.
         eventually(lambda: {i["Service"]["ID"] for i in consul.instances("web")} ==
-                   all_who_answer(weir))
+                   all_who_answer(weir), within=120)
         # Its indexes went back; the next change is seen without waiting for the query's end.
         consul.register("web", new_backend("e").port, id="e")
         eventually(lambda: "e" in all_who_answer(weir))
