@@ -88,9 +88,9 @@ static json_t *address_body(const struct report *report, const struct endpoint *
     const struct target_state *target = endpoint->target;
     char ip[INET6_ADDRSTRLEN] = "";
     if (target->address.any.sa_family == AF_INET6)
-        uv_ip6_name((const struct sockaddr_in6 *)&target->address, ip, sizeof(ip));
+        uv_ip6_name(&target->address.v6, ip, sizeof(ip));
     else if (target->address.any.sa_family == AF_INET)
-        uv_ip4_name((const struct sockaddr_in *)&target->address, ip, sizeof(ip));
+        uv_ip4_name(&target->address.v4, ip, sizeof(ip));
     bool is_usable = target_state_is_usable(target);
     json_t *body = json_pack("{s:s, s:i, s:I}", "ip", ip, "port", (int)target->port, "weight",
                              (json_int_t)endpoint->weight);

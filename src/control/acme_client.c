@@ -317,8 +317,10 @@ bool acme_client_accepts(const struct acme_client *client, const char *url)
         return false;
     char *host = host_of(url);
     bool is_known = host && is_at(host, client->settings.directory);
-    json_object_foreach(client->directory, name, value) is_known =
-        is_known || (host && is_at(host, json_string_value(value)));
+    json_object_foreach(client->directory, name, value)
+    {
+        is_known = is_known || (host && is_at(host, json_string_value(value)));
+    }
     free(host);
     if (!is_known)
         log_warn("an ACME authority leads to a host that its directory doesn't name",

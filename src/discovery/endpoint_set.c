@@ -80,7 +80,7 @@ static int fill_entry(struct endpoint_set *set, const struct candidate *candidat
             .host = candidate->host,
             .instance = candidate->instance,
             .node = candidate->node,
-            .address = (const struct sockaddr *)&candidate->address,
+            .address = &candidate->address.any,
         };
         if (target_state_create(&identity, worker_count, &entry->target))
             return UV_ENOMEM;

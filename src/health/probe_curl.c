@@ -44,9 +44,9 @@ static int set_address(struct probe_curl *p, const struct health_rules *rules,
     const char *name = rules->sni ? rules->sni : target->host;
     bool is_bare_ipv6 = strchr(name, ':') && name[0] != '[';
     if (is_ipv6)
-        uv_ip6_name((const struct sockaddr_in6 *)&target->address, ip, sizeof(ip));
+        uv_ip6_name(&target->address.v6, ip, sizeof(ip));
     else
-        uv_ip4_name((const struct sockaddr_in *)&target->address, ip, sizeof(ip));
+        uv_ip4_name(&target->address.v4, ip, sizeof(ip));
     snprintf(url, sizeof(url), is_bare_ipv6 ? "%s://[%s]:%u%s" : "%s://%s:%u%s", scheme, name,
              target->port, path);
     snprintf(where, sizeof(where), is_ipv6 ? "::[%s]:%u" : "::%s:%u", ip, target->port);

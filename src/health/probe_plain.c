@@ -188,8 +188,7 @@ int probe_start_plain(uv_loop_t *loop, const struct health_rules *rules,
     uv_tcp_init(loop, &p->tcp);
     p->open_handles = 2;
     p->timer.data = p->tcp.data = p->connect.data = p;
-    int rc = uv_tcp_connect(&p->connect, &p->tcp, (const struct sockaddr *)&target->address,
-                            on_connected);
+    int rc = uv_tcp_connect(&p->connect, &p->tcp, &target->address.any, on_connected);
     uv_timer_start(&p->timer, rc ? on_early_failure : on_time_out, rc ? 0 : rules->timeout_ms, 0);
     *ret = &p->probe;
     return 0;

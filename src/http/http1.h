@@ -80,12 +80,11 @@ enum http1_result http1_take_head(struct http1_parser *parser, const char *base,
  * call again. HTTP_UNTIL_CLOSE never says DONE: the close does. */
 enum http1_result http1_read_body(struct http1_parser *parser, const char *bytes, size_t len,
                                   size_t *taken, struct str *pieces, unsigned max, unsigned *count);
-/* True when the body (if any) has ended. */
 /* Of a body whose length the head told: how much is still to come; 0 for others. */
 uint64_t http1_body_left(const struct http1_parser *parser);
 /* The same as to read so many of these, for who needn't see them. */
 void http1_skip_body(struct http1_parser *parser, uint64_t len);
-
+/* True when the body (if any) has ended. */
 bool http1_body_is_done(const struct http1_parser *parser);
 /* The trailer fields as "Name: value\r\n" lines, checked, after DONE. Those that have no place
  * behind a body (RFC 9110, section 6.5.1: framing, routing, …) are left out. */

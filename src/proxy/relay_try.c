@@ -303,7 +303,7 @@ static void connect_to_target(struct relay *relay)
     if (rc == 0) {
         uv_tcp_nodelay(&relay->target->end.stream.tcp, 1);
         rc = uv_tcp_connect(&relay->target->connect, &relay->target->end.stream.tcp,
-                            (const struct sockaddr *)&target->address, on_connected);
+                            &target->address.any, on_connected);
     }
     if (rc)
         relay_try_fail(relay, TRY_CONNECT_FAILED, rc, NULL);

@@ -145,8 +145,8 @@ int upstream_conn_open(struct upstream_pool *pool, struct upstream_peer *peer,
     upstream_pool_add(pool, conn);
 
     uv_tcp_nodelay(&conn->stream.tcp, 1);
-    rc = uv_tcp_connect(&conn->connect, &conn->stream.tcp,
-                        (const struct sockaddr *)&pool->target->address, on_connected);
+    rc =
+        uv_tcp_connect(&conn->connect, &conn->stream.tcp, &pool->target->address.any, on_connected);
     if (rc) {
         upstream_conn_close(conn);
         return rc;
